@@ -1,0 +1,1 @@
+//! Path attributes in the canonical form that the daemon keeps.

@@ -1,0 +1,14 @@
+//! The Border Gateway Protocol, pure: no sockets, no clock, no runtime.
+//!
+//! [`wire`] turns frames into views over their bytes and back, with the verdict
+//! of RFC 7606 for what is malformed; [`attrs`] is the canonical form of path
+//! attributes that the rest of the daemon keeps, compares and edits;
+//! [`session`] is the finite state machine of RFC 4271.
+#![forbid(unsafe_code)]
+
+pub mod attrs;
+pub mod session;
+pub mod types;
+pub mod wire;
+
+pub use types::{AfiSafi, Asn, Family, NextHop, RouterId, SessionKind};

@@ -1,0 +1,183 @@
+//! The small types that every crate of the daemon speaks.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address family this daemon routes. Anything else is an [`AfiSafi`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Family {
+    Ipv4Unicast = 0,
+    Ipv6Unicast = 1,
+}
+
+impl Family {
+    pub const ALL: [Family; 2] = [Family::Ipv4Unicast, Family::Ipv6Unicast];
+    pub const COUNT: usize = 2;
+
+    /// Index into a `[T; Family::COUNT]`.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    pub const fn afi_safi(self) -> AfiSafi {
+        match self {
+            Family::Ipv4Unicast => AfiSafi { afi: 1, safi: 1 },
+            Family::Ipv6Unicast => AfiSafi { afi: 2, safi: 1 },
+        }
+    }
+
+    /// The family's longest prefix, in bits.
+    pub const fn max_prefix_len(self) -> u8 {
+        match self {
+            Family::Ipv4Unicast => 32,
+            Family::Ipv6Unicast => 128,
+        }
+    }
+
+    /// Name as the configuration and the API spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4Unicast => "ipv4-unicast",
+            Family::Ipv6Unicast => "ipv6-unicast",
+        }
+    }
+
+    pub const fn of(address: &IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::Ipv4Unicast,
+            IpAddr::V6(_) => Family::Ipv6Unicast,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Family {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        Family::ALL.into_iter().find(|f| f.name() == s).ok_or(())
+    }
+}
+
+/// AFI and SAFI as on the wire, known to us or not (RFC 4760 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AfiSafi {
+    pub afi: u16,
+    pub safi: u8,
+}
+
+impl AfiSafi {
+    pub const fn family(self) -> Option<Family> {
+        match (self.afi, self.safi) {
+            (1, 1) => Some(Family::Ipv4Unicast),
+            (2, 1) => Some(Family::Ipv6Unicast),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AfiSafi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.family() {
+            Some(family) => f.write_str(family.name()),
+            None => write!(f, "afi {} safi {}", self.afi, self.safi),
+        }
+    }
+}
+
+/// A four-octet AS number (RFC 6793). Zero is never a valid one (RFC 7607).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Asn(pub u32);
+
+impl Asn {
+    /// AS_TRANS (RFC 6793 §9): stands for a number that does not fit two octets.
+    pub const TRANS: Asn = Asn(23456);
+}
+
+impl fmt::Display for Asn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A BGP Identifier or cluster id: any non-zero number (RFC 6286), in host
+/// order so that it compares as RFC 4271 §6.8 wants; printed as an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouterId(pub u32);
+
+impl fmt::Display for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ipv4Addr::from(self.0).fmt(f)
+    }
+}
+
+impl From<Ipv4Addr> for RouterId {
+    fn from(a: Ipv4Addr) -> Self {
+        RouterId(a.into())
+    }
+}
+
+/// What a session is, seen from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionKind {
+    External,
+    /// Internal, not a client of ours (RFC 4456 §6: "Non-Client peer").
+    Internal,
+    /// Internal, and we reflect for it.
+    InternalClient,
+}
+
+impl SessionKind {
+    pub const fn is_external(self) -> bool {
+        matches!(self, SessionKind::External)
+    }
+}
+
+/// The next hop of a path, as received or as sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NextHop {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    /// Global and link-local (RFC 2545 §3, 32 bytes). The global address may be
+    /// `::` where the peer has none.
+    V6WithLinkLocal(Ipv6Addr, Ipv6Addr),
+}
+
+impl NextHop {
+    /// The address to show and to resolve.
+    pub const fn address(&self) -> IpAddr {
+        match self {
+            NextHop::V4(a) => IpAddr::V4(*a),
+            NextHop::V6(a) | NextHop::V6WithLinkLocal(a, _) => IpAddr::V6(*a),
+        }
+    }
+
+    pub const fn link_local(&self) -> Option<Ipv6Addr> {
+        match self {
+            NextHop::V6WithLinkLocal(_, ll) => Some(*ll),
+            _ => None,
+        }
+    }
+}
+
+impl From<IpAddr> for NextHop {
+    fn from(a: IpAddr) -> Self {
+        match a {
+            IpAddr::V4(a) => NextHop::V4(a),
+            IpAddr::V6(a) => NextHop::V6(a),
+        }
+    }
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
+    }
+}
