@@ -1,1 +1,18 @@
-//! See docs/architecture.md.
+//! What the whole-system tests stand on: network namespaces, other BGP
+//! speakers, our own daemon, and a speaker that says whatever bytes it is told.
+//!
+//! Everything waits for a condition with a deadline; nothing sleeps for luck.
+//! Whatever a [`Lab`] made goes when it is dropped, on a panic too.
+
+pub mod attrs;
+pub mod bird;
+pub mod child;
+pub mod frr;
+pub mod godwit;
+pub mod lab;
+pub mod raw;
+pub mod router;
+pub mod wait;
+
+pub use lab::{Host, Lab};
+pub use wait::{PATIENCE, wait_for, wait_for_within};
