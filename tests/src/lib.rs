@@ -12,6 +12,7 @@ pub mod godwit;
 pub mod lab;
 pub mod raw;
 pub mod router;
+pub mod table;
 pub mod wait;
 
 pub use lab::{Host, Lab};
