@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod json;
+pub mod text;
 
 /// Generated from `godwit/v1/*.proto`.
 #[allow(clippy::all, unused_qualifications)]

@@ -1,0 +1,363 @@
+//! `godwit peer`: neighbours and their sessions.
+
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+use godwit_proto::v1::{
+    AddPeerRequest, Direction, DisablePeerRequest, EnablePeerRequest, Family, GetPeerRequest,
+    ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest, RemovePeerRequest,
+    ResetPeerRequest, SessionState,
+};
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::{Cell, Out, Table, Tone, or_dash};
+use crate::span;
+
+mod show;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every peer, a line each.
+    List,
+    /// One peer: session, timers, counters, capabilities, last error.
+    Show { address: String },
+    /// Add a peer. It survives a reload, not a restart.
+    Add(Box<Add>),
+    /// Remove a peer that was added so.
+    Remove {
+        address: String,
+        #[command(flatten)]
+        told: Told,
+    },
+    /// Let a disabled peer's session start again.
+    Enable { address: String },
+    /// End the session and start no other. It survives a reload, not a restart.
+    Disable {
+        address: String,
+        #[command(flatten)]
+        told: Told,
+    },
+    /// Do both directions anew without touching the session, or end it.
+    Reset {
+        address: String,
+        /// End the session; it comes back by itself.
+        #[arg(long)]
+        hard: bool,
+        /// Text for the neighbour's operator (RFC 9003).
+        #[arg(long, value_name = "TEXT", requires = "hard", value_parser = told)]
+        message: Option<String>,
+    },
+    /// Have routes sent again.
+    #[command(group = clap::ArgGroup::new("direction").required(true))]
+    Refresh {
+        address: String,
+        /// Ask the peer for its routes.
+        #[arg(long = "in", group = "direction")]
+        inward: bool,
+        /// Send the peer ours.
+        #[arg(long, group = "direction")]
+        out: bool,
+        /// Only these families.
+        #[arg(long, value_enum, value_name = "FAMILY")]
+        family: Vec<FamilyArg>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Told {
+    /// Text for the neighbour's operator (RFC 9003).
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = told)]
+    message: String,
+}
+
+/// The longest that RFC 9003 §2 has room for.
+fn told(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=255 => Ok(text.to_owned()),
+        n => Err(format!("{n} bytes; RFC 9003 has room for 255")),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FamilyArg {
+    #[value(alias = "ipv4", alias = "4")]
+    Ipv4Unicast,
+    #[value(alias = "ipv6", alias = "6")]
+    Ipv6Unicast,
+}
+
+impl FamilyArg {
+    pub fn number(self) -> i32 {
+        match self {
+            FamilyArg::Ipv4Unicast => Family::Ipv4Unicast as i32,
+            FamilyArg::Ipv6Unicast => Family::Ipv6Unicast as i32,
+        }
+    }
+}
+
+/// What is left out comes from the group, else is the default.
+#[derive(Debug, clap::Args)]
+pub struct Add {
+    address: String,
+    /// A number, `external` or `internal`.
+    #[arg(long, value_name = "AS", required_unless_present = "group")]
+    remote_as: Option<String>,
+    /// A peer group of the configuration file.
+    #[arg(long)]
+    group: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Wait for the neighbour to call.
+    #[arg(long)]
+    passive: bool,
+    /// Do not start a session until `peer enable`.
+    #[arg(long)]
+    disabled: bool,
+    /// As `9s`; 0s: no keepalives.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    hold_time: Option<Duration>,
+    #[arg(long, value_name = "ADDRESS")]
+    local_address: Option<String>,
+    #[arg(long)]
+    port: Option<u16>,
+    /// The neighbour is not on a link of ours: time to live of the packets.
+    #[arg(long, value_name = "TTL")]
+    multihop: Option<u8>,
+    /// Reflect for it (RFC 4456).
+    #[arg(long)]
+    route_reflector_client: bool,
+    /// Announce ourselves as the next hop.
+    #[arg(long)]
+    next_hop_self: bool,
+    /// Routing policies for what it announces, in order.
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
+    import: Vec<String>,
+    /// Routing policies for what is announced to it, in order.
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
+    export: Vec<String>,
+    /// Both, unless some are named.
+    #[arg(long, value_enum, value_name = "FAMILY")]
+    family: Vec<FamilyArg>,
+}
+
+pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    match command {
+        Command::List => list(client, out).await,
+        Command::Show { address } => show(address, client, out).await,
+        Command::Add(add) => add_peer(add, client, out).await,
+        Command::Remove { address, told } => {
+            let request = RemovePeerRequest {
+                address: address.clone(),
+                message: told.message.clone(),
+            };
+            let answer = client.peers().remove_peer(request).await?;
+            done(out, &answer.into_inner(), "removed")
+        }
+        Command::Enable { address } => {
+            let request = EnablePeerRequest {
+                address: address.clone(),
+            };
+            let answer = client.peers().enable_peer(request).await?;
+            done(out, &answer.into_inner(), "enabled")
+        }
+        Command::Disable { address, told } => {
+            let request = DisablePeerRequest {
+                address: address.clone(),
+                message: told.message.clone(),
+            };
+            let answer = client.peers().disable_peer(request).await?;
+            let text = "disabled; this survives a reload (SIGHUP), not a restart of the daemon";
+            done(out, &answer.into_inner(), text)
+        }
+        Command::Reset {
+            address,
+            hard,
+            message,
+        } => {
+            let request = ResetPeerRequest {
+                address: address.clone(),
+                hard: *hard,
+                message: message.clone().unwrap_or_default(),
+            };
+            let answer = client.peers().reset_peer(request).await?;
+            done(out, &answer.into_inner(), "reset")
+        }
+        Command::Refresh {
+            address,
+            inward,
+            family,
+            ..
+        } => {
+            let direction = if *inward {
+                Direction::In
+            } else {
+                Direction::Out
+            };
+            let request = RefreshPeerRequest {
+                address: address.clone(),
+                direction: direction as i32,
+                families: family.iter().map(|f| f.number()).collect(),
+            };
+            let answer = client.peers().refresh_peer(request).await?;
+            done(out, &answer.into_inner(), "refresh begun")
+        }
+    }
+}
+
+fn done(out: &mut Out, answer: &impl serde::Serialize, text: &str) -> Result<(), Failure> {
+    if out.json {
+        out.json(answer)
+    } else {
+        out.line(text)
+    }
+}
+
+async fn list(client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let answer = client.peers().list_peers(ListPeersRequest {}).await?;
+    let answer = answer.into_inner();
+    if out.json {
+        return out.json(&answer);
+    }
+    table(&answer.peers, out)
+}
+
+async fn show(address: &str, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let request = GetPeerRequest {
+        address: address.to_owned(),
+    };
+    let answer = client.peers().get_peer(request).await?.into_inner();
+    if out.json {
+        return out.json(&answer);
+    }
+    match &answer.peer {
+        Some(peer) => show::print(peer, out),
+        None => Err(Failure::Refused(format!("no peer {address}"))),
+    }
+}
+
+async fn add_peer(add: &Add, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let request = AddPeerRequest {
+        peer: Some(spec(add)?),
+    };
+    let answer = client.peers().add_peer(request).await?.into_inner();
+    done(
+        out,
+        &answer,
+        "added; it survives a reload (SIGHUP), not a restart of the daemon: \
+         write it to the configuration file to keep it",
+    )
+}
+
+fn spec(add: &Add) -> Result<PeerSpec, Failure> {
+    let hold_time = add
+        .hold_time
+        .map(prost_types::Duration::try_from)
+        .transpose()
+        .map_err(|e| Failure::Usage(format!("--hold-time: {e}")))?;
+    Ok(PeerSpec {
+        address: add.address.clone(),
+        group: add.group.clone().unwrap_or_default(),
+        remote_as: add.remote_as.clone().unwrap_or_default(),
+        description: add.description.clone().unwrap_or_default(),
+        passive: add.passive.then_some(true),
+        disabled: add.disabled.then_some(true),
+        hold_time,
+        local_address: add.local_address.clone().unwrap_or_default(),
+        port: add.port.map(u32::from),
+        route_reflector_client: add.route_reflector_client.then_some(true),
+        next_hop_self: add.next_hop_self.then_some(true),
+        import: add.import.clone(),
+        export: add.export.clone(),
+        families: add.family.iter().map(|f| f.number()).collect(),
+        multihop: add.multihop.map(u32::from),
+    })
+}
+
+/// A line a peer.
+pub fn table(peers: &[Peer], out: &mut Out) -> Result<(), Failure> {
+    if peers.is_empty() {
+        return out.line("no peers");
+    }
+    let mut table = Table::new(&[
+        "PEER",
+        "AS",
+        "STATE",
+        "FOR",
+        "RECEIVED",
+        "ACCEPTED",
+        "ADVERTISED",
+        "DESCRIPTION",
+    ]);
+    for peer in peers {
+        table.row(row(peer));
+    }
+    out.table(&mut table)
+}
+
+fn row(peer: &Peer) -> [Cell; 8] {
+    let sum = |count: fn(&godwit_proto::v1::PeerFamily) -> u64| -> Cell {
+        peer.families.iter().map(count).sum::<u64>().into()
+    };
+    [
+        peer.address.clone().into(),
+        asn(peer.remote_asn).into(),
+        state(peer),
+        span::age(peer.state_since.as_ref()).into(),
+        sum(|f| f.received),
+        sum(|f| f.accepted),
+        sum(|f| f.advertised),
+        described(peer).into(),
+    ]
+}
+
+/// The description, and what is remarkable about the peer.
+fn described(peer: &Peer) -> String {
+    let mut parts = Vec::new();
+    if !peer.description.is_empty() {
+        parts.push(peer.description.clone());
+    }
+    if peer.source() == PeerSource::Runtime {
+        parts.push("(added at run time)".into());
+    }
+    if peer.state() != SessionState::Established
+        && !peer.disabled
+        && let Some(error) = &peer.last_error
+    {
+        parts.push(format!("({})", error.text));
+    }
+    parts.join(" ")
+}
+
+pub fn asn(number: u32) -> String {
+    match number {
+        0 => "-".into(),
+        n => n.to_string(),
+    }
+}
+
+pub fn state(peer: &Peer) -> Cell {
+    match (peer.disabled, peer.state()) {
+        (true, _) => Cell::new("Disabled", Tone::Dim),
+        (_, SessionState::Established) => Cell::new("Established", Tone::Good),
+        (_, state) => Cell::new(state_name(state), Tone::Bad),
+    }
+}
+
+/// As RFC 4271 spells them.
+pub fn state_name(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Unspecified => "-",
+        SessionState::Idle => "Idle",
+        SessionState::Connect => "Connect",
+        SessionState::Active => "Active",
+        SessionState::OpenSent => "OpenSent",
+        SessionState::OpenConfirm => "OpenConfirm",
+        SessionState::Established => "Established",
+    }
+}
+
+/// Policies in order, for people.
+fn chain(names: &[String]) -> String {
+    or_dash(names.join(", "))
+}

@@ -1,0 +1,186 @@
+//! One peer in full.
+
+use godwit_proto::v1::{
+    Capability, Counters, MessageCounters, Peer, PeerError, PeerSource, Session, SessionKind,
+};
+
+use super::{asn, chain, state_name};
+use crate::failure::Failure;
+use crate::output::{Out, Table, Tone, or_dash};
+use crate::span;
+use crate::status::family;
+
+pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
+    head(peer, out)?;
+    if let Some(session) = &peer.session {
+        self::session(session, out)?;
+    }
+    if let Some(timers) = &peer.timers {
+        out.line(format!(
+            "timers: hold {}, keepalive {}, connect retry {}",
+            span::of(timers.hold_time.as_ref()),
+            span::of(timers.keepalive.as_ref()),
+            span::of(timers.connect_retry.as_ref()),
+        ))?;
+    }
+    if let Some(error) = &peer.last_error {
+        last_error(error, out)?;
+    }
+    families(peer, out)?;
+    if let Some(counters) = &peer.counters {
+        self::counters(counters, out)?;
+    }
+    if let Some(session) = &peer.session {
+        capabilities(session, out)?;
+    }
+    Ok(())
+}
+
+fn head(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
+    let kind = match peer.kind() {
+        SessionKind::External => "external",
+        SessionKind::Internal => "internal",
+        SessionKind::InternalClient => "internal, route reflector client",
+        SessionKind::Unspecified => "-",
+    };
+    let source = match peer.source() {
+        PeerSource::Runtime => "added at run time: gone after a restart",
+        PeerSource::Range => "called from a range of the configuration file",
+        PeerSource::File | PeerSource::Unspecified => "from the configuration file",
+    };
+    let state = if peer.disabled {
+        out.paint(Tone::Dim, "disabled")
+    } else if peer.session.is_some() {
+        out.paint(Tone::Good, state_name(peer.state()))
+    } else {
+        out.paint(Tone::Bad, state_name(peer.state()))
+    };
+    let description = match peer.description.as_str() {
+        "" => String::new(),
+        text => format!("   {text}"),
+    };
+    out.line(format!("{}{description}", peer.address))?;
+    out.line(format!(
+        "{state} for {}",
+        span::age(peer.state_since.as_ref())
+    ))?;
+    out.line(format!(
+        "{kind}: AS {}, ours {}   group {}   {source}{}",
+        asn(peer.remote_asn),
+        peer.local_asn,
+        or_dash(&peer.group),
+        if peer.passive { "   passive" } else { "" },
+    ))
+}
+
+fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {
+    out.line(format!(
+        "router id {}   {} to {}",
+        session.remote_router_id, session.local_endpoint, session.remote_endpoint
+    ))?;
+    let families: Vec<&str> = session.families.iter().map(|f| family(*f)).collect();
+    let mut agreed = vec![families.join(", ")];
+    for (yes, name) in [
+        (session.four_octet_as, "4-octet AS"),
+        (session.extended_message, "extended messages"),
+        (session.route_refresh, "route refresh"),
+    ] {
+        if yes {
+            agreed.push(name.into());
+        }
+    }
+    out.line(format!("negotiated: {}", agreed.join(", ")))
+}
+
+fn last_error(error: &PeerError, out: &mut Out) -> Result<(), Failure> {
+    let text = out.paint(Tone::Warn, &error.text);
+    out.line(format!(
+        "last error: {text}, {} ago",
+        span::age(error.at.as_ref())
+    ))
+}
+
+fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
+    out.line("")?;
+    let mut table = Table::new(&[
+        "FAMILY",
+        "RECEIVED",
+        "ACCEPTED",
+        "REJECTED",
+        "BEST",
+        "ADVERTISED",
+        "END-OF-RIB",
+        "IMPORT",
+        "EXPORT",
+    ]);
+    for f in &peer.families {
+        let end = match (f.negotiated, f.end_of_rib_received) {
+            (false, _) => "not negotiated",
+            (true, true) => "received",
+            (true, false) => "awaited",
+        };
+        table.row([
+            family(f.family).into(),
+            f.received.into(),
+            f.accepted.into(),
+            f.rejected.into(),
+            f.best.into(),
+            f.advertised.into(),
+            end.into(),
+            chain(&f.import).into(),
+            chain(&f.export).into(),
+        ]);
+    }
+    out.table(&mut table)
+}
+
+fn counters(counters: &Counters, out: &mut Out) -> Result<(), Failure> {
+    out.line("")?;
+    let mut table = Table::new(&[
+        "MESSAGES",
+        "OPEN",
+        "UPDATE",
+        "NOTIFICATION",
+        "KEEPALIVE",
+        "REFRESH",
+        "BYTES",
+    ]);
+    for (name, side) in [("received", &counters.received), ("sent", &counters.sent)] {
+        let c: MessageCounters = side.unwrap_or_default();
+        table.row([
+            name.into(),
+            c.open.into(),
+            c.update.into(),
+            c.notification.into(),
+            c.keepalive.into(),
+            c.route_refresh.into(),
+            c.bytes.into(),
+        ]);
+    }
+    out.table(&mut table)?;
+    out.line(format!(
+        "established {} times; malformed UPDATEs survived: {} treated as withdraw, {} attributes discarded",
+        counters.established, counters.treated_as_withdraw, counters.attributes_discarded
+    ))
+}
+
+fn capabilities(session: &Session, out: &mut Out) -> Result<(), Failure> {
+    out.line("")?;
+    let mut table = Table::new(&["CAPABILITY", "OURS", "THEIRS"]);
+    let mut all: Vec<&Capability> = session
+        .local_capabilities
+        .iter()
+        .chain(&session.remote_capabilities)
+        .collect();
+    all.sort_by_key(|c| (c.code, c.text.as_str()));
+    all.dedup();
+    let yes = |side: &[Capability], c| if side.contains(c) { "yes" } else { "-" };
+    for c in all {
+        table.row([
+            c.text.as_str().into(),
+            yes(&session.local_capabilities, c).into(),
+            yes(&session.remote_capabilities, c).into(),
+        ]);
+    }
+    out.table(&mut table)
+}

@@ -1,0 +1,216 @@
+//! Routes as people read them.
+
+use godwit_proto::text;
+use godwit_proto::v1::{
+    Attributes, ExplainRouteResponse, LookupRouteResponse, Origin, Path, RouteBatch,
+};
+
+use crate::failure::Failure;
+use crate::output::{Cell, Out, Table, Tone, or_dash};
+use crate::span;
+
+pub fn table() -> Table {
+    Table::new(&[
+        "PREFIX",
+        "NEXT HOP",
+        "PEER",
+        "LOCAL-PREF",
+        "MED",
+        "AS PATH",
+        "FOR",
+        "STATE",
+    ])
+}
+
+/// A line a path.
+pub fn rows(batch: &RouteBatch, table: &mut Table) {
+    let attributes = batch.attributes.clone().unwrap_or_default();
+    let via = next_hop(&attributes);
+    let path = path_and_origin(&attributes);
+    for p in &batch.paths {
+        table.row([
+            p.prefix.as_str().into(),
+            or_dash(&via).into(),
+            batch.peer.as_str().into(),
+            number(attributes.local_pref).into(),
+            number(attributes.med).into(),
+            path.as_str().into(),
+            span::age(p.since.as_ref()).into(),
+            state(p),
+        ]);
+    }
+}
+
+fn state(path: &Path) -> Cell {
+    if !path.rejected_by.is_empty() {
+        return Cell::new(format!("rejected by {}", path.rejected_by), Tone::Warn);
+    }
+    let mut words = Vec::new();
+    let mut tone = Tone::Plain;
+    if path.best {
+        words.push("best");
+    }
+    if path.multipath {
+        words.push("multipath");
+    }
+    if path.installed {
+        words.push("installed");
+        tone = Tone::Good;
+    }
+    if path.stale {
+        words.push("stale");
+        tone = Tone::Warn;
+    }
+    let mut text = words.join(", ");
+    if !path.install_error.is_empty() {
+        text = format!("{text}, not installed: {}", path.install_error);
+        tone = Tone::Bad;
+    }
+    Cell::new(or_dash(text), tone)
+}
+
+pub fn next_hop(attributes: &Attributes) -> String {
+    match &attributes.next_hop {
+        None => String::new(),
+        Some(hop) if hop.link_local.is_empty() => hop.address.clone(),
+        Some(hop) => format!("{} ({})", hop.address, hop.link_local),
+    }
+}
+
+fn number(value: Option<u32>) -> String {
+    value.map_or_else(|| "-".into(), |v| v.to_string())
+}
+
+/// As routers print it: "65001 65002 i".
+pub fn path_and_origin(attributes: &Attributes) -> String {
+    let origin = match attributes.origin() {
+        Origin::Igp => "i",
+        Origin::Egp => "e",
+        Origin::Incomplete => "?",
+        Origin::Unspecified => "",
+    };
+    let path = text::as_path(&attributes.as_path);
+    if path.is_empty() {
+        origin.to_owned()
+    } else {
+        format!("{path} {origin}")
+    }
+}
+
+/// Every path of one destination, each with all its attributes.
+pub fn lookup(answer: &LookupRouteResponse, out: &mut Out) -> Result<(), Failure> {
+    out.line(&answer.prefix)?;
+    for batch in &answer.batches {
+        for path in &batch.paths {
+            let from = if batch.peer == "local" {
+                "this host".to_owned()
+            } else {
+                format!("from {}", batch.peer)
+            };
+            let cell = state(path);
+            let state = out.paint(cell.tone(), cell.text());
+            out.line(format!(
+                "  {from} for {}: {state}",
+                span::age(path.since.as_ref())
+            ))?;
+            attributes(&batch.attributes.clone().unwrap_or_default(), out)?;
+        }
+    }
+    Ok(())
+}
+
+fn attributes(a: &Attributes, out: &mut Out) -> Result<(), Failure> {
+    let mut line = |name: &str, value: String| match value.as_str() {
+        "" => Ok(()),
+        value => out.line(format!("    {name:<22} {value}")),
+    };
+    let or_nothing = |v: Option<u32>| v.map(|v| v.to_string()).unwrap_or_default();
+    line("next hop", next_hop(a))?;
+    line("AS path", path_and_origin(a))?;
+    line("local-pref", or_nothing(a.local_pref))?;
+    line("MED", or_nothing(a.med))?;
+    line("communities", a.communities.join(" "))?;
+    line("large communities", a.large_communities.join(" "))?;
+    line("extended communities", a.extended_communities.join(" "))?;
+    if a.atomic_aggregate {
+        line("atomic aggregate", "yes".into())?;
+    }
+    if let Some(g) = &a.aggregator {
+        line("aggregator", format!("AS {} {}", g.asn, g.address))?;
+    }
+    line("originator id", a.originator_id.clone())?;
+    line("cluster list", a.cluster_list.join(" "))?;
+    for other in &a.others {
+        let value: String = other.value.iter().map(|b| format!("{b:02x}")).collect();
+        let text = format!("flags {:#04x} {value}", other.flags);
+        line(&format!("attribute {}", other.code), text)?;
+    }
+    Ok(())
+}
+
+/// Candidates in order with the step at which each lost, then who is told.
+pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), Failure> {
+    out.line(&answer.prefix)?;
+    out.line("")?;
+    let mut table = Table::new(&[
+        "PEER",
+        "NEXT HOP",
+        "LOCAL-PREF",
+        "MED",
+        "AS PATH",
+        "VERDICT",
+    ]);
+    for c in &answer.candidates {
+        let attributes = c.attributes.clone().unwrap_or_default();
+        let path = c.path.clone().unwrap_or_default();
+        let hop = match (c.next_hop_reachable, c.next_hop_cost) {
+            (false, _) => format!("{} unreachable", next_hop(&attributes)),
+            (true, 0) => next_hop(&attributes),
+            (true, cost) => format!("{} cost {cost}", next_hop(&attributes)),
+        };
+        table.row([
+            c.peer.as_str().into(),
+            or_dash(hop).into(),
+            number(attributes.local_pref).into(),
+            number(attributes.med).into(),
+            path_and_origin(&attributes).into(),
+            verdict(&path, &c.lost_at, &c.detail),
+        ]);
+    }
+    out.table(&mut table)?;
+    if answer.announcements.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&["TOLD TO", "", "WHY NOT"]);
+    for a in &answer.announcements {
+        let (told, tone) = match a.advertised {
+            true => ("advertised", Tone::Good),
+            false => ("not", Tone::Dim),
+        };
+        table.row([
+            a.peer.as_str().into(),
+            Cell::new(told, tone),
+            or_dash(&a.reason).into(),
+        ]);
+    }
+    out.table(&mut table)
+}
+
+fn verdict(path: &Path, lost_at: &str, detail: &str) -> Cell {
+    if !path.rejected_by.is_empty() {
+        return Cell::new(format!("rejected by {}", path.rejected_by), Tone::Warn);
+    }
+    let detail = match detail {
+        "" => String::new(),
+        detail => format!(" ({detail})"),
+    };
+    match (path.best, path.multipath) {
+        (true, _) => Cell::new(format!("best{detail}"), Tone::Good),
+        (_, true) => Cell::new(
+            format!("multipath, behind by {lost_at}{detail}"),
+            Tone::Good,
+        ),
+        _ => Cell::new(format!("lost by {}{detail}", or_dash(lost_at)), Tone::Plain),
+    }
+}
