@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attrs;
+mod parse;
 pub mod session;
 pub mod types;
 pub mod wire;
