@@ -75,7 +75,7 @@ async fn list(
         }
         request.cursor = page.next_cursor;
     }
-    out.end_list(list)
+    out.end_list(&list)
 }
 
 fn row(route: &FibRoute) -> [Cell; 4] {

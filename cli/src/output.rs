@@ -80,9 +80,8 @@ impl Out {
         Ok(serde_json::to_writer(&mut self.writer, value)?)
     }
 
-    pub fn end_list(&mut self, list: List) -> Result<(), Failure> {
-        let List { empty } = list;
-        match (self.json, empty) {
+    pub fn end_list(&mut self, list: &List) -> Result<(), Failure> {
+        match (self.json, list.empty) {
             (true, true) => self.line("]}"),
             (true, false) => self.line("\n]}"),
             (false, _) => Ok(()),

@@ -272,5 +272,5 @@ async fn list(
         }
         request.cursor = page.next_cursor;
     }
-    out.end_list(list)
+    out.end_list(&list)
 }
