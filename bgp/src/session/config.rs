@@ -1,0 +1,205 @@
+//! What the operator says about one peer, as far as the session goes.
+
+use std::time::Duration;
+
+use crate::types::{AfiSafi, Asn, Family, RouterId};
+use crate::wire::{Capability, Open};
+
+/// Which AS numbers the peer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RemoteAs {
+    Asn(Asn),
+    /// Any but ours.
+    External,
+    /// Ours.
+    Internal,
+    Any,
+}
+
+impl RemoteAs {
+    pub fn accepts(self, local: Asn, remote: Asn) -> bool {
+        match self {
+            RemoteAs::Asn(asn) => asn == remote,
+            RemoteAs::External => local != remote,
+            RemoteAs::Internal => local == remote,
+            RemoteAs::Any => true,
+        }
+    }
+}
+
+/// Capability 64 as we advertise it (RFC 4724 §3).
+///
+/// Without families it promises to keep nothing, and still makes a peer send
+/// End-of-RIB, which is what tells us that a table is whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// The Restart State bit: we restarted, don't wait for our End-of-RIB.
+    pub restarted: bool,
+    /// The N bit (RFC 8538 §2).
+    pub notification: bool,
+    /// Seconds, 12 bits on the wire; larger values are cut to 4095.
+    pub restart_time: u16,
+    /// Families whose forwarding state we keep, with the F bit.
+    pub families: Vec<(Family, bool)>,
+}
+
+/// Optional capabilities, apart from the multiprotocol ones, which follow from
+/// [`SessionConfig::families`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// RFC 6793. Without it the session is one of two-octet AS numbers.
+    pub four_octet_as: bool,
+    /// RFC 2918.
+    pub route_refresh: bool,
+    /// RFC 8654.
+    pub extended_message: bool,
+    /// RFC 4724; `None`: not advertised.
+    pub graceful_restart: Option<GracefulRestart>,
+    /// Sent after the above as they are; interpreting the peer's is up to the caller.
+    pub extra: Vec<Capability>,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities {
+            four_octet_as: true,
+            route_refresh: true,
+            extended_message: true,
+            graceful_restart: Some(GracefulRestart::default()),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// One peer's settings. All durations are jittered where RFC 4271 §10 says so
+/// (75 to 100 % of the value), which the values here don't include.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    pub local_asn: Asn,
+    pub local_router_id: RouterId,
+    pub remote_as: RemoteAs,
+    /// What we propose, whole seconds: 0 (no hold timer, no keepalives) or 3 to
+    /// 65535. Anything between 0 and 3 is sent as 3.
+    pub hold_time: Duration,
+    /// Time between keepalives; `None`, and whatever is longer: a third of the
+    /// negotiated hold time.
+    pub keepalive: Option<Duration>,
+    /// ConnectRetryTime: an attempt to connect is given this long, and a failed
+    /// one is repeated after it at the latest: the first pauses are 1, 2, 4 s.
+    /// Far below the 120 s of RFC 4271 §10: a host that came back is to be
+    /// found again in seconds, and a SYN every five costs nothing.
+    pub connect_retry: Duration,
+    /// Never connect, only accept (PassiveTcpEstablishment).
+    pub passive: bool,
+    /// Families to negotiate, in the order they are advertised.
+    pub families: Vec<Family>,
+    pub capabilities: Capabilities,
+    /// SendHoldTime (RFC 9687); `None`: the larger of 8 min and twice the
+    /// negotiated hold time, as §3.2 recommends.
+    pub send_hold: Option<Duration>,
+    /// IdleHoldTime after the first failure; doubles with each until a session
+    /// has stood for `idle_hold_max`.
+    pub idle_hold: Duration,
+    pub idle_hold_max: Duration,
+    /// The hold timer while the peer's OPEN is awaited: 4 min in RFC 4271 §8.2.2.
+    pub open_hold: Duration,
+    /// CollisionDetectEstablishedState (RFC 4271 §8.1.1 attribute 6): also an
+    /// Established connection may lose a collision.
+    pub collide_established: bool,
+}
+
+impl SessionConfig {
+    /// Defaults for everything that has one.
+    pub fn new(local_asn: Asn, local_router_id: RouterId, remote_as: RemoteAs) -> Self {
+        SessionConfig {
+            local_asn,
+            local_router_id,
+            remote_as,
+            hold_time: Duration::from_secs(90),
+            keepalive: None,
+            connect_retry: Duration::from_secs(5),
+            passive: false,
+            families: Family::ALL.to_vec(),
+            capabilities: Capabilities::default(),
+            send_hold: None,
+            idle_hold: Duration::from_secs(1),
+            idle_hold_max: Duration::from_secs(60),
+            open_hold: Duration::from_secs(240),
+            collide_established: false,
+        }
+    }
+
+    /// Hold time as it goes into the OPEN.
+    pub fn hold_seconds(&self) -> u16 {
+        match u16::try_from(self.hold_time.as_secs()).unwrap_or(u16::MAX) {
+            0 if self.hold_time.is_zero() => 0,
+            seconds => seconds.max(3),
+        }
+    }
+
+    /// The largest frame that may come in once OPENs went both ways. It depends
+    /// on what we advertised alone (RFC 8654 §4).
+    pub fn max_receive(&self) -> usize {
+        if self.capabilities.extended_message {
+            crate::wire::MAX_EXTENDED
+        } else {
+            crate::wire::MAX_MESSAGE
+        }
+    }
+
+    /// Our OPEN. `plain`: without capabilities, for a peer that refused them
+    /// with Unsupported Optional Parameter (RFC 5492 §3).
+    pub fn open(&self, plain: bool) -> Open {
+        let four_octet = self.capabilities.four_octet_as && !plain;
+        let my_as = u16::try_from(self.local_asn.0).unwrap_or(Asn::TRANS.0 as u16);
+        Open {
+            version: 4,
+            asn: if four_octet {
+                self.local_asn
+            } else {
+                Asn(my_as.into())
+            },
+            my_as,
+            hold_time: self.hold_seconds(),
+            router_id: self.local_router_id,
+            capabilities: if plain {
+                Vec::new()
+            } else {
+                self.capability_list()
+            },
+        }
+    }
+
+    fn capability_list(&self) -> Vec<Capability> {
+        let own = &self.capabilities;
+        let mut list: Vec<Capability> = self
+            .families
+            .iter()
+            .map(|f| Capability::MultiProtocol(f.afi_safi()))
+            .collect();
+        if own.route_refresh {
+            list.push(Capability::RouteRefresh);
+        }
+        if own.extended_message {
+            list.push(Capability::ExtendedMessage);
+        }
+        if let Some(gr) = &own.graceful_restart {
+            let families: Vec<(AfiSafi, bool)> = gr
+                .families
+                .iter()
+                .map(|(f, kept)| (f.afi_safi(), *kept))
+                .collect();
+            list.push(Capability::GracefulRestart {
+                restart: gr.restarted,
+                notification: gr.notification,
+                time: gr.restart_time.min(0x0fff),
+                families,
+            });
+        }
+        if own.four_octet_as {
+            list.push(Capability::FourOctetAs(self.local_asn));
+        }
+        list.extend(own.extra.iter().cloned());
+        list
+    }
+}

@@ -1,0 +1,45 @@
+//! One TCP connection of a session, from the moment it stands.
+
+use std::time::Duration;
+
+use super::io::{ConnId, Direction, State};
+use super::negotiate::Negotiated;
+use super::timers::ConnTimers;
+use crate::wire::Open;
+
+/// OpenSent and later: what came with the peer's OPEN exists only after it.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Holds the OPEN that we sent, until the peer's makes it half of a bargain.
+    OpenSent(Open),
+    OpenConfirm(Box<Negotiated>),
+    Established(Box<Negotiated>),
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) direction: Direction,
+    pub(super) phase: Phase,
+    pub(super) timers: ConnTimers,
+    /// Our OPEN went without capabilities.
+    pub(super) plain: bool,
+    pub(super) opened: Duration,
+}
+
+impl Conn {
+    pub(super) fn state(&self) -> State {
+        match self.phase {
+            Phase::OpenSent(_) => State::OpenSent,
+            Phase::OpenConfirm(_) => State::OpenConfirm,
+            Phase::Established(_) => State::Established,
+        }
+    }
+
+    pub(super) fn negotiated(&self) -> Option<&Negotiated> {
+        match &self.phase {
+            Phase::OpenSent(_) => None,
+            Phase::OpenConfirm(n) | Phase::Established(n) => Some(n),
+        }
+    }
+}

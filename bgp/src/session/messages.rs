@@ -1,0 +1,258 @@
+//! What each message does in each state of its connection, and the timers that
+//! run while there is one.
+
+use std::time::Duration;
+
+use super::collision::surviving_direction;
+use super::conn::{Conn, Phase};
+use super::faults;
+use super::fsm::{After, Ending, Session};
+use super::io::{Action, ConnId, Direction, Event, State};
+use super::negotiate::{Negotiated, negotiate};
+use crate::types::Asn;
+use crate::wire::{Frame, MessageType, Notification, Open, RouteRefresh, decode_update};
+
+impl Session {
+    /// Takes one frame of one connection. An UPDATE of an Established session
+    /// comes straight back; everything else ends up in
+    /// [`poll_action`](Session::poll_action).
+    pub fn handle_frame(&mut self, conn: ConnId, frame: Frame, now: Duration) -> Option<Event> {
+        let at = self.find(conn)?;
+        self.counters.received.add(frame.kind, 1);
+        let here = self.conns.get_mut(at)?;
+        if frame.kind == MessageType::Update
+            && let Phase::Established(negotiated) = &here.phase
+        {
+            here.timers.heard(now);
+            match decode_update(frame.body, negotiated.decode_context()) {
+                Ok(update) => return Some(Event::Update(update)),
+                Err(fault) => self.fail(at, fault, now),
+            }
+        } else {
+            self.handle_rare(at, &frame, now);
+        }
+        self.settle(now);
+        None
+    }
+
+    fn handle_rare(&mut self, at: usize, frame: &Frame, now: Duration) {
+        let Some(state) = self.conns.get(at).map(Conn::state) else {
+            return;
+        };
+        match (frame.kind, state) {
+            (MessageType::Notification, _) => match Notification::decode(&frame.body) {
+                Ok(n) => self.end(at, Ending::Received(n), After::Hold, now),
+                // an error in a NOTIFICATION is not answered (RFC 4271 §6.4)
+                Err(_) => {
+                    let why = "malformed NOTIFICATION received".to_owned();
+                    let id = self.conns.get(at).map(|c| c.id);
+                    self.end(at, Ending::Closed(why), After::Hold, now);
+                    self.actions.extend(id.map(Action::Close));
+                }
+            },
+            (MessageType::Open, State::OpenSent) => match Open::decode(&frame.body) {
+                Ok(open) => self.open_received(at, open, now),
+                Err(fault) => self.fail(at, fault, now),
+            },
+            (MessageType::Keepalive, State::OpenConfirm) => self.establish(at, now),
+            (MessageType::Keepalive, State::Established) => {
+                if let Some(conn) = self.conns.get_mut(at) {
+                    conn.timers.heard(now);
+                }
+            }
+            (MessageType::RouteRefresh, State::Established) => {
+                match RouteRefresh::decode(&frame.body) {
+                    Ok(refresh) => self.refresh_received(at, refresh),
+                    Err(fault) => self.fail(at, fault, now),
+                }
+            }
+            (kind, state) => self.fail(at, faults::unexpected(state, kind), now),
+        }
+    }
+
+    fn fail(&mut self, at: usize, fault: Notification, now: Duration) {
+        self.end(at, Ending::Send(fault), After::Hold, now);
+    }
+
+    /// A family that was not negotiated, or a session without the capability:
+    /// ignored (RFC 2918 §4). So are the markers of the enhanced refresh, which
+    /// we don't advertise (RFC 7313 §5).
+    fn refresh_received(&mut self, at: usize, refresh: RouteRefresh) {
+        let asked = |n: &Negotiated| {
+            let family = refresh.afi_safi.family();
+            refresh.subtype == RouteRefresh::REQUEST
+                && n.route_refresh
+                && family.is_some_and(|f| n.has(f))
+        };
+        if self
+            .conns
+            .get(at)
+            .and_then(Conn::negotiated)
+            .is_some_and(asked)
+        {
+            self.actions.push_back(Action::Refresh(refresh));
+        }
+    }
+
+    fn open_received(&mut self, at: usize, remote: Open, now: Duration) {
+        let Some(conn) = self.conns.get(at) else {
+            return;
+        };
+        let Phase::OpenSent(local) = &conn.phase else {
+            return;
+        };
+        let negotiated = match negotiate(&self.config, local.clone(), remote) {
+            Ok(negotiated) => negotiated,
+            Err(fault) => return self.fail(at, fault, now),
+        };
+        let id = conn.id;
+        if !self.survives_collision(at, &negotiated, now) {
+            return;
+        }
+        let Some(at) = self.find(id) else {
+            return;
+        };
+        self.confirm(at, negotiated, now);
+    }
+
+    /// RFC 4271 §6.8: when the OPEN of one connection comes in, the other may be
+    /// in OpenConfirm, and one of them goes; or Established, and the new one
+    /// goes. False: it was this one.
+    fn survives_collision(&mut self, at: usize, new: &Negotiated, now: Duration) -> bool {
+        let Some(here) = self.conns.get(at) else {
+            return false;
+        };
+        let (id, direction, opened) = (here.id, here.direction, here.opened);
+        let rival = self.conns.iter().position(|c| {
+            c.id != id && matches!(c.state(), State::OpenConfirm | State::Established)
+        });
+        let Some((rival, other)) = rival.and_then(|r| Some((r, self.conns.get(r)?))) else {
+            return true;
+        };
+        let local = (new.local.router_id, new.local_asn);
+        let remote: (_, Asn) = (new.remote_router_id, new.remote_asn);
+        let by_identifier =
+            other.direction != direction && direction == surviving_direction(local, remote);
+        let settled = other.state() == State::Established;
+        // A peer that lost its session without our noticing (RFC 4724 §5).
+        let restarted = settled
+            && direction == Direction::Incoming
+            && self.established_since.is_some_and(|since| opened > since)
+            && other
+                .negotiated()
+                .is_some_and(Negotiated::peer_restarts_gracefully);
+        let wins = restarted || (by_identifier && (!settled || self.config.collide_established));
+        self.counters.collisions += 1;
+        if restarted {
+            self.end(rival, Ending::Replaced, After::Retry, now);
+        } else {
+            let loser = if wins { rival } else { at };
+            self.end(loser, Ending::Send(faults::collision()), After::Retry, now);
+        }
+        wins
+    }
+
+    /// The peer's OPEN is accepted: KEEPALIVE, and the negotiated timers.
+    fn confirm(&mut self, at: usize, negotiated: Negotiated, now: Duration) {
+        let send_hold = self.send_hold_time(&negotiated);
+        // Without a hold time the wait for the KEEPALIVE still has to end.
+        let hold = match negotiated.hold_time {
+            Duration::ZERO => self.config.open_hold,
+            hold => hold,
+        };
+        if let Some(conn) = self.conns.get_mut(at) {
+            conn.timers.set_hold(hold, now);
+            conn.timers.set_send_hold(send_hold);
+            conn.phase = Phase::OpenConfirm(Box::new(negotiated));
+        }
+        self.send_keepalive(at, now);
+    }
+
+    fn establish(&mut self, at: usize, now: Duration) {
+        let Some(conn) = self.conns.get_mut(at) else {
+            return;
+        };
+        let Phase::OpenConfirm(negotiated) = &conn.phase else {
+            return;
+        };
+        let negotiated = negotiated.clone();
+        conn.timers.set_hold(negotiated.hold_time, now);
+        conn.phase = Phase::Established(negotiated.clone());
+        self.counters.established += 1;
+        self.established_since = Some(now);
+        self.actions.push_back(Action::Up(conn.id, negotiated));
+    }
+
+    pub(super) fn conn_timeouts(&mut self, now: Duration) {
+        let due = |deadline: Option<Duration>| deadline.is_some_and(|d| d <= now);
+        let ids: smallvec::SmallVec<[ConnId; 2]> = self.conns.iter().map(|c| c.id).collect();
+        for id in ids {
+            let Some(at) = self.find(id) else {
+                continue;
+            };
+            let Some(timers) = self.conns.get(at).map(|c| &c.timers) else {
+                continue;
+            };
+            if due(timers.hold_deadline()) {
+                self.fail(at, faults::hold_timer_expired(), now);
+            } else if due(timers.send_hold_deadline()) {
+                self.fail(at, faults::send_hold_timer_expired(), now);
+            } else if due(timers.keepalive_deadline()) {
+                self.send_keepalive(at, now);
+            }
+        }
+    }
+
+    /// The connection whose hold timer [`handle_timeout`](Session::handle_timeout)
+    /// would let fire now. If its socket has bytes that nobody has read, call
+    /// [`unread_bytes`](Session::unread_bytes) first: the peer is alive, we are late.
+    pub fn hold_expiring(&self, now: Duration) -> Option<ConnId> {
+        self.conns
+            .iter()
+            .find(|c| c.timers.hold_deadline().is_some_and(|d| d <= now))
+            .map(|c| c.id)
+    }
+
+    /// Puts hold expiry off for a second.
+    pub fn unread_bytes(&mut self, conn: ConnId, now: Duration) {
+        if let Some(conn) = self.conn_mut(conn) {
+            conn.timers.unread(now);
+        }
+    }
+
+    /// We stop reading, or go on. Meanwhile the hold timer rests; it starts over
+    /// afterwards.
+    pub fn reading_paused(&mut self, conn: ConnId, paused: bool, now: Duration) {
+        if let Some(conn) = self.conn_mut(conn) {
+            conn.timers.paused(paused, now);
+        }
+    }
+
+    /// The socket took bytes.
+    pub fn written(&mut self, conn: ConnId, _now: Duration) {
+        if let Some(conn) = self.conn_mut(conn) {
+            conn.timers.written();
+        }
+    }
+
+    /// The socket takes no more, and there are bytes left: the send hold timer
+    /// runs from the first of these until [`written`](Session::written).
+    pub fn blocked(&mut self, conn: ConnId, now: Duration) {
+        if let Some(conn) = self.conn_mut(conn) {
+            conn.timers.blocked(now);
+        }
+    }
+
+    /// UPDATEs that went to the socket: counted, and as good as a KEEPALIVE
+    /// (RFC 4271 §8.2.2, Established).
+    pub fn updates_sent(&mut self, conn: ConnId, count: u64, now: Duration) {
+        self.counters.sent.add(MessageType::Update, count);
+        if let Some(conn) = self.conn_mut(conn) {
+            conn.timers.sent(now);
+        }
+    }
+
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.iter_mut().find(|c| c.id == id)
+    }
+}

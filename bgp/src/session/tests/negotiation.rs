@@ -1,0 +1,186 @@
+//! What two OPENs come to.
+
+use super::*;
+use crate::session::negotiate::negotiate;
+use crate::wire::Capability;
+
+fn agree(config: &SessionConfig, remote: Open) -> Negotiated {
+    negotiate(config, config.open(false), remote).unwrap()
+}
+
+#[test]
+fn the_smaller_hold_time_counts_and_keepalives_are_a_third() {
+    for (ours, theirs, hold) in [
+        (90, 30, 30),
+        (9, 180, 9),
+        (0, 90, 0),
+        (90, 0, 0),
+        (3, 90, 3),
+    ] {
+        let mut config = config();
+        config.hold_time = secs(ours);
+        let mut open = peer_open();
+        open.hold_time = theirs;
+        let agreed = agree(&config, open);
+        assert_eq!(agreed.hold_time, secs(hold));
+        assert_eq!(agreed.keepalive, secs(hold) / 3);
+    }
+}
+
+#[test]
+fn a_configured_keepalive_is_taken_if_shorter_and_at_least_a_second() {
+    for (configured, used) in [
+        (secs(5), secs(5)),
+        (secs(60), secs(30)),
+        (millis(10), secs(1)),
+    ] {
+        let mut config = config();
+        config.keepalive = Some(configured);
+        assert_eq!(agree(&config, peer_open()).keepalive, used);
+    }
+}
+
+#[test]
+fn a_hold_time_that_no_peer_may_accept_is_never_proposed() {
+    for (configured, proposed) in [
+        (secs(0), 0),
+        (millis(500), 3),
+        (secs(1), 3),
+        (secs(2), 3),
+        (secs(3), 3),
+        (secs(100_000), 65535),
+    ] {
+        let mut config = config();
+        config.hold_time = configured;
+        assert_eq!(config.hold_seconds(), proposed);
+    }
+}
+
+#[test]
+fn families_are_those_of_both() {
+    let mut open = peer_config();
+    open.families = vec![Family::Ipv6Unicast];
+    let agreed = agree(&config(), open.open(false));
+    assert_eq!(agreed.families, [false, true]);
+}
+
+#[test]
+fn no_multiprotocol_capability_means_ipv4_unicast() {
+    let agreed = agree(&config(), peer_config().open(true));
+    assert_eq!(agreed.families, [true, false]);
+    assert!(!agreed.as4 && !agreed.extended_message && !agreed.route_refresh);
+    assert_eq!(agreed.graceful_restart, None);
+}
+
+#[test]
+fn capabilities_count_only_if_both_have_them() {
+    let agreed = agree(&config(), peer_open());
+    assert!(agreed.as4 && agreed.extended_message && agreed.route_refresh);
+    assert_eq!(agreed.max_message(), wire::MAX_EXTENDED);
+    assert_eq!(
+        agreed.graceful_restart,
+        Some(PeerGracefulRestart::default())
+    );
+    let mut without = config();
+    without.capabilities = Capabilities {
+        four_octet_as: false,
+        route_refresh: false,
+        extended_message: false,
+        graceful_restart: None,
+        extra: Vec::new(),
+    };
+    let agreed = agree(&without, peer_open());
+    assert!(!agreed.as4 && !agreed.extended_message && !agreed.route_refresh);
+    assert_eq!(agreed.max_message(), wire::MAX_MESSAGE);
+    assert_eq!(agreed.graceful_restart, None);
+}
+
+#[test]
+fn what_may_come_in_depends_on_what_we_advertised_alone() {
+    assert_eq!(config().max_receive(), wire::MAX_EXTENDED);
+    let mut without = config();
+    without.capabilities.extended_message = false;
+    assert_eq!(without.max_receive(), wire::MAX_MESSAGE);
+}
+
+#[test]
+fn graceful_restart_keeps_the_peers_families_that_were_negotiated() {
+    let mut peer = peer_config();
+    peer.families = vec![Family::Ipv6Unicast];
+    peer.capabilities.graceful_restart = Some(GracefulRestart {
+        restarted: true,
+        notification: true,
+        restart_time: 120,
+        families: vec![(Family::Ipv4Unicast, true), (Family::Ipv6Unicast, true)],
+    });
+    let gr = agree(&config(), peer.open(false)).graceful_restart.unwrap();
+    assert!(gr.restarted && gr.notification);
+    assert_eq!(gr.restart_time, secs(120));
+    assert_eq!(gr.families, [None, Some(true)]);
+}
+
+#[test]
+fn our_open_survives_the_wire() {
+    let mut config = config();
+    config.local_asn = Asn(4_200_000_001);
+    config.capabilities.extra.push(Capability::Unknown {
+        code: 200,
+        data: Bytes::from_static(b"kept"),
+    });
+    let open = config.open(false);
+    assert_eq!(open.my_as, 23456);
+    assert_eq!(Open::decode(&frame(&open.encode()).body).unwrap(), open);
+}
+
+#[test]
+fn we_advertise_graceful_restart_without_families() {
+    let listed = config()
+        .open(false)
+        .capabilities
+        .into_iter()
+        .find_map(|c| match c {
+            Capability::GracefulRestart { families, .. } => Some(families),
+            _ => None,
+        });
+    assert_eq!(listed, Some(Vec::new()));
+}
+
+#[test]
+fn every_form_of_remote_as_accepts_what_it_says() {
+    let (ours, other) = (Asn(1), Asn(2));
+    for (form, same, different) in [
+        (RemoteAs::Asn(other), false, true),
+        (RemoteAs::Asn(ours), true, false),
+        (RemoteAs::External, false, true),
+        (RemoteAs::Internal, true, false),
+        (RemoteAs::Any, true, true),
+    ] {
+        assert_eq!(form.accepts(ours, ours), same);
+        assert_eq!(form.accepts(ours, other), different);
+    }
+}
+
+#[test]
+fn the_kind_of_session_follows_from_the_as_that_came() {
+    let any = SessionConfig {
+        remote_as: RemoteAs::Any,
+        ..config()
+    };
+    assert!(agree(&any, peer_open()).external);
+    let mut same = peer_config();
+    same.local_asn = Asn(65001);
+    assert!(!agree(&any, same.open(false)).external);
+}
+
+#[test]
+fn ipv6_next_hops_for_ipv4_need_the_capability_of_both() {
+    let with = |mut config: SessionConfig| {
+        let entry = (Family::Ipv4Unicast.afi_safi(), 2);
+        let capability = Capability::ExtendedNextHop(vec![entry]);
+        config.capabilities.extra.push(capability);
+        config
+    };
+    assert!(!agree(&with(config()), peer_open()).extended_next_hop);
+    let both = agree(&with(config()), with(peer_config()).open(false));
+    assert!(both.extended_next_hop && both.decode_context().extended_next_hop);
+}

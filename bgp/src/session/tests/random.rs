@@ -1,0 +1,173 @@
+//! Random schedules: whatever the network does, once it stops the two find each
+//! other, or say why not.
+
+use super::pair::{Pair, Rng};
+use super::*;
+
+const SCHEDULES: u64 = 10_000;
+
+fn random_config(mut config: SessionConfig, rng: &mut Rng) -> SessionConfig {
+    config.hold_time = secs([0, 3, 9, 90][rng.below(4) as usize]);
+    config.connect_retry = secs(1 + rng.below(5));
+    config.collide_established = rng.chance(10);
+    if rng.chance(20) {
+        config.capabilities.graceful_restart = Some(GracefulRestart {
+            families: vec![(Family::Ipv4Unicast, true)],
+            ..GracefulRestart::default()
+        });
+    }
+    config
+}
+
+fn troubled(seed: u64) -> Pair {
+    let mut rng = Rng(seed);
+    let mut a = random_config(config(), &mut rng);
+    let mut b = random_config(peer_config(), &mut rng);
+    match rng.below(10) {
+        0 => a.passive = true,
+        1 => b.passive = true,
+        _ => {}
+    }
+    b.collide_established = a.collide_established;
+    if a.passive || b.passive {
+        // without a hold time nobody ever notices that a silent peer is gone
+        a.hold_time = a.hold_time.max(secs(3));
+        b.hold_time = b.hold_time.max(secs(3));
+    }
+    let mut pair = Pair::new(a, b, seed);
+    pair.max_delay = [1, 20, 300, 1500][rng.below(4) as usize];
+    pair.refuse = rng.below(40);
+    pair.doom = rng.below(50);
+    pair.input(0, Input::ManualStart);
+    pair.run_for(millis(rng.below(pair.max_delay * 2 + 1)));
+    pair.input(1, Input::ManualStart);
+    for _ in 0..rng.below(6) {
+        pair.run_for(millis(rng.below(4000)));
+        trouble(&mut pair, &mut rng);
+    }
+    pair.refuse = 0;
+    pair.doom = 0;
+    pair
+}
+
+fn trouble(pair: &mut Pair, rng: &mut Rng) {
+    let side = rng.below(2) as usize;
+    match rng.below(6) {
+        0 => pair.cut(),
+        1 => pair.crash(side, rng.next()),
+        2 => pair.input(
+            side,
+            Input::Reset {
+                subcode: 4,
+                message: "test".into(),
+            },
+        ),
+        3 => {
+            let message = String::new();
+            pair.input(
+                side,
+                Input::ManualStop {
+                    subcode: 2,
+                    message,
+                },
+            );
+            pair.run_for(millis(rng.below(3000)));
+            pair.input(side, Input::ManualStart);
+        }
+        4 => pair.input(side, Input::Fail(Notification::new(6, 1))),
+        _ => {}
+    }
+}
+
+/// Runs until joined and still so five seconds later.
+fn settles_within(pair: &mut Pair, limit: Duration) -> bool {
+    let end = pair.now + limit;
+    while pair.now < end {
+        pair.run_for(secs(1));
+        if pair.joined() {
+            pair.run_for(secs(5));
+            if pair.joined() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn every_random_schedule_ends_established_on_one_connection() {
+    for seed in 0..SCHEDULES {
+        let mut pair = troubled(seed);
+        assert!(
+            settles_within(&mut pair, secs(600)),
+            "seed {seed}: {} and {}; {:?}; {:?}",
+            pair.state(0),
+            pair.state(1),
+            pair.sides[0].reports,
+            pair.sides[1].reports,
+        );
+    }
+}
+
+#[test]
+fn sessions_that_cannot_agree_say_why_and_wait_longer_each_time() {
+    for seed in 0..100 {
+        let mut wrong = peer_config();
+        wrong.local_asn = Asn(65003);
+        let mut pair = Pair::new(config(), wrong, seed);
+        pair.max_delay = 50;
+        pair.start();
+        pair.run_for(secs(600));
+        let refusals = pair.sides[0]
+            .reports
+            .iter()
+            .filter(|r| {
+                r.notification
+                    .as_ref()
+                    .is_some_and(|n| (n.code, n.subcode) == (2, 2))
+            })
+            .count();
+        assert!(
+            (5..60).contains(&refusals),
+            "seed {seed}: {refusals} refusals"
+        );
+        assert_eq!(pair.sides[0].ups + pair.sides[1].ups, 0);
+    }
+}
+
+#[test]
+fn a_quiet_network_needs_one_attempt_and_stays_up() {
+    for seed in 0..200 {
+        let mut pair = Pair::new(config(), peer_config(), seed);
+        pair.max_delay = 5;
+        pair.start();
+        pair.run_for(secs(600));
+        assert!(pair.joined(), "seed {seed}");
+        let drops = pair.sides[0].reasons.len() + pair.sides[1].reasons.len();
+        assert!(drops <= 2, "seed {seed}: {drops} drops");
+    }
+}
+
+#[test]
+fn garbage_in_any_state_ends_one_connection_and_nothing_else() {
+    let mut rng = Rng(7);
+    for round in 0..3000 {
+        let state = WITH_CONNECTION[round % 3];
+        let (mut lone, conn) = Lone::in_state(state);
+        let kind = [
+            MessageType::Open,
+            MessageType::Update,
+            MessageType::Notification,
+            MessageType::Keepalive,
+            MessageType::RouteRefresh,
+        ][rng.below(5) as usize];
+        let body: Vec<u8> = (0..rng.below(60)).map(|_| rng.next() as u8).collect();
+        let body = Bytes::from(body);
+        lone.frame(conn, Frame { kind, body });
+        let actions = lone.actions();
+        assert!(notifications(&actions).len() <= 1);
+        assert!(closes(&actions).iter().all(|c| *c == conn));
+        let down = usize::from(state == State::Established && lone.state() != State::Established);
+        assert_eq!(downs(&actions).len(), down);
+    }
+}
