@@ -1,1 +1,21 @@
-//! See docs/architecture.md.
+//! What may pass: routing policy ([`route`]).
+//!
+//! Pure: no sockets, no clock, no runtime.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod route;
