@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use godwit_proto::v1::fib_difference::Kind as Difference;
 use godwit_proto::v1::fib_route::Kind;
-use godwit_proto::v1::{CheckFibRequest, FibNextHop, FibPath, FibRoute, ListFibRequest};
+use godwit_proto::v1::{CheckFibRequest, FibHop, FibRoute, FibState, ListFibRequest, NextHop};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -79,42 +79,36 @@ async fn list(
 }
 
 fn row(route: &FibRoute) -> [Cell; 4] {
-    let via = route.next_hops.iter().map(|h| h.address.clone());
-    let (via, resolved) = match route.kind() {
-        Kind::Blackhole => ("blackhole".into(), "-".into()),
-        _ => (
-            via.collect::<Vec<_>>().join(", "),
-            or_dash(
-                route
-                    .next_hops
-                    .iter()
-                    .map(resolution)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
-        ),
+    let via = match route.kind() {
+        Kind::Blackhole => "blackhole".into(),
+        _ => list_of(&route.next_hops, |h: &NextHop| h.address.clone()),
     };
-    let state = match (route.installed, route.error.as_str()) {
-        (true, _) => Cell::new("installed", Tone::Good),
-        (false, "") => Cell::new("pending", Tone::Warn),
-        (false, error) => Cell::new(format!("failed: {error}"), Tone::Bad),
-    };
+    let resolved = list_of(&route.resolved, |h: &FibHop| match h.weight {
+        0 | 1 => format!("{} {}", h.via, h.interface),
+        weight => format!("{} {} weight {weight}", h.via, h.interface),
+    });
     [
-        route.prefix.clone().into(),
-        via.into(),
-        resolved.into(),
-        state,
+        route.prefix.as_str().into(),
+        or_dash(via).into(),
+        or_dash(resolved).into(),
+        state(route),
     ]
 }
 
-fn resolution(hop: &FibNextHop) -> String {
-    let path = |p: &FibPath| match p.gateway.as_str() {
-        "" => p.interface.clone(),
-        gateway => format!("{gateway} {}", p.interface),
-    };
-    match hop.paths.as_slice() {
-        [] => "unreachable".into(),
-        paths => paths.iter().map(path).collect::<Vec<_>>().join(" + "),
+fn list_of<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn state(route: &FibRoute) -> Cell {
+    match route.state() {
+        FibState::Installed => Cell::new("installed", Tone::Good),
+        FibState::Pending => Cell::new("pending", Tone::Warn),
+        FibState::Adopted => Cell::new("of a former run", Tone::Warn),
+        FibState::Connected => Cell::new("connected here", Tone::Dim),
+        FibState::Foreign => Cell::new("another's route has our metric", Tone::Bad),
+        FibState::Unreachable => Cell::new("next hop unreachable", Tone::Bad),
+        FibState::Refused => Cell::new(format!("refused: {}", route.error), Tone::Bad),
+        FibState::Unspecified => "-".into(),
     }
 }
 
@@ -125,11 +119,11 @@ async fn check(client: &Client, out: &mut Out) -> Result<(), Failure> {
         out.json(&answer)?;
     } else if answer.difference_count == 0 {
         out.line(format!(
-            "the kernel has what it should: {} routes compared",
-            answer.checked
+            "the kernel has what it should: all {} routes",
+            answer.wanted
         ))?;
     } else {
-        let mut table = Table::new(&["PREFIX", "DIFFERENCE", "WANTED", "FOUND"]);
+        let mut table = Table::new(&["PREFIX", "DIFFERENCE"]);
         for d in &answer.differences {
             let kind = match d.kind() {
                 Difference::Missing => "missing",
@@ -137,17 +131,12 @@ async fn check(client: &Client, out: &mut Out) -> Result<(), Failure> {
                 Difference::Different => "different",
                 Difference::Unspecified => "-",
             };
-            table.row([
-                d.prefix.clone().into(),
-                Cell::new(kind, Tone::Bad),
-                or_dash(&d.wanted).into(),
-                or_dash(&d.found).into(),
-            ]);
+            table.row([d.prefix.as_str().into(), Cell::new(kind, Tone::Bad)]);
         }
         out.table(&mut table)?;
         out.line(format!(
-            "{} differences in {} routes",
-            answer.difference_count, answer.checked
+            "{} differences; {} routes wanted, {} found",
+            answer.difference_count, answer.wanted, answer.found
         ))?;
     }
     if answer.difference_count == 0 {

@@ -5,6 +5,7 @@
 //! message also serialises with serde, under the names those files give.
 #![forbid(unsafe_code)]
 
+pub mod convert;
 pub mod json;
 pub mod text;
 

@@ -273,8 +273,6 @@ fn a_kernel_that_differs_exits_1() {
         differences: vec![FibDifference {
             prefix: "10.1.0.0/16".into(),
             kind: fib_difference::Kind::Missing as i32,
-            wanted: "via 10.0.0.254".into(),
-            found: String::new(),
         }],
         ..Mock::default()
     };

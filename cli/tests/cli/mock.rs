@@ -209,7 +209,8 @@ impl Fib for Mock {
         _: Request<CheckFibRequest>,
     ) -> Result<Response<CheckFibResponse>, Status> {
         Ok(Response::new(CheckFibResponse {
-            checked: 7,
+            wanted: 7,
+            found: 7,
             difference_count: self.differences.len() as u64,
             differences: self.differences.clone(),
         }))
