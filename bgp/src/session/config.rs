@@ -103,7 +103,7 @@ pub struct SessionConfig {
     pub idle_hold_max: Duration,
     /// The hold timer while the peer's OPEN is awaited: 4 min in RFC 4271 §8.2.2.
     pub open_hold: Duration,
-    /// CollisionDetectEstablishedState (RFC 4271 §8.1.1 attribute 6): also an
+    /// CollisionDetectEstablishedState (RFC 4271 §8.1.1): also an
     /// Established connection may lose a collision.
     pub collide_established: bool,
 }
@@ -134,16 +134,6 @@ impl SessionConfig {
         match u16::try_from(self.hold_time.as_secs()).unwrap_or(u16::MAX) {
             0 if self.hold_time.is_zero() => 0,
             seconds => seconds.max(3),
-        }
-    }
-
-    /// The largest frame that may come in once OPENs went both ways. It depends
-    /// on what we advertised alone (RFC 8654 §4).
-    pub fn max_receive(&self) -> usize {
-        if self.capabilities.extended_message {
-            crate::wire::MAX_EXTENDED
-        } else {
-            crate::wire::MAX_MESSAGE
         }
     }
 

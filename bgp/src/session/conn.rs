@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::io::{ConnId, Direction, State};
 use super::negotiate::Negotiated;
 use super::timers::ConnTimers;
-use crate::wire::Open;
+use crate::wire::{Capability, Open};
 
 /// OpenSent and later: what came with the peer's OPEN exists only after it.
 #[derive(Debug)]
@@ -41,5 +41,14 @@ impl Conn {
             Phase::OpenSent(_) => None,
             Phase::OpenConfirm(n) | Phase::Established(n) => Some(n),
         }
+    }
+
+    /// We said so in our OPEN.
+    pub(super) fn takes_extended_messages(&self) -> bool {
+        let open = match &self.phase {
+            Phase::OpenSent(open) => open,
+            Phase::OpenConfirm(n) | Phase::Established(n) => &n.local,
+        };
+        open.capabilities.contains(&Capability::ExtendedMessage)
     }
 }

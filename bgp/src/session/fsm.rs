@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 use super::config::SessionConfig;
 use super::conn::{Conn, Phase};
 use super::counters::Counters;
+use super::ending::{After, Ending};
 use super::faults;
-use super::io::{Action, ConnId, Direction, DownReason, ErrorOrigin, Input, SessionError, State};
+use super::io::{Action, ConnId, Direction, ErrorOrigin, Input, SessionError, State};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
 use crate::wire::{self, MessageType, Notification};
@@ -56,19 +57,19 @@ pub struct Session {
     pub(super) jitter: Jitter,
     pub(super) run: Run,
     pub(super) conns: SmallVec<[Conn; 2]>,
-    attempt: Option<Attempt>,
+    pub(super) attempt: Option<Attempt>,
     /// The ConnectRetryTimer between attempts.
-    retry_at: Option<Duration>,
+    pub(super) retry_at: Option<Duration>,
     next_conn: u32,
     /// ConnectRetryCounter: failures since a session last stood for long.
-    failures: u32,
+    pub(super) failures: u32,
     /// Attempts to connect that came to nothing since a peer last answered.
-    retries: u32,
+    pub(super) retries: u32,
     /// The peer refused capabilities: do without (RFC 5492 §3).
-    plain_open: bool,
+    pub(super) plain_open: bool,
     pub(super) actions: VecDeque<Action>,
     pub(super) counters: Counters,
-    last_error: Option<SessionError>,
+    pub(super) last_error: Option<SessionError>,
     seen_state: State,
     state_since: Duration,
     pub(super) established_since: Option<Duration>,
@@ -90,29 +91,9 @@ pub(super) enum Run {
 
 /// A connection that the caller is making for us.
 #[derive(Clone, Copy, Debug)]
-struct Attempt {
-    id: ConnId,
+pub(super) struct Attempt {
+    pub(super) id: ConnId,
     deadline: Duration,
-}
-
-/// Why a connection ends.
-pub(super) enum Ending {
-    Send(Notification),
-    Received(Notification),
-    Closed(String),
-    /// Gives way to the peer's new one (RFC 4724 §5).
-    Replaced,
-}
-
-/// What comes after the last connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
-    /// Idle, longer with each failure.
-    Hold,
-    /// Active, and the retry timer: nobody's fault.
-    Retry,
-    /// Connect again at once.
-    Restart,
 }
 
 impl Session {
@@ -239,14 +220,28 @@ impl Session {
     }
 
     /// Takes effect with the next OPEN that is sent and, for the retry and idle
-    /// hold times, with the next timer that is started.
+    /// hold times, with the next timer that is started. Whatever was said in an
+    /// OPEN wants a [`Reset`](Input::Reset) with Other Configuration Change too.
     pub fn set_config(&mut self, config: SessionConfig) {
         self.config = config;
     }
 
     /// The largest frame to accept, for [`split_frame`](wire::split_frame).
+    /// It follows from what was advertised alone (RFC 8654 §4).
     pub fn max_receive(&self) -> usize {
-        self.config.max_receive()
+        if self.config.capabilities.extended_message
+            || self.conns.iter().any(Conn::takes_extended_messages)
+        {
+            wire::MAX_EXTENDED
+        } else {
+            wire::MAX_MESSAGE
+        }
+    }
+
+    /// The connection that is Established, and who opened it.
+    pub fn established_conn(&self) -> Option<(ConnId, Direction)> {
+        let conn = self.conns.get(self.established_at()?)?;
+        Some((conn.id, conn.direction))
     }
 
     fn manual_start(&mut self, now: Duration) {
@@ -260,7 +255,7 @@ impl Session {
     }
 
     /// Out of Idle: connect, or wait for the peer to.
-    fn start_running(&mut self, now: Duration) {
+    pub(super) fn start_running(&mut self, now: Duration) {
         self.run = Run::Running;
         self.retries = 0;
         self.connect(now);
@@ -403,140 +398,6 @@ impl Session {
         self.conns
             .iter()
             .position(|c| c.state() == State::Established)
-    }
-
-    /// Ends every connection and attempt.
-    fn end_all(&mut self, cease: &Notification, after: After, now: Duration) {
-        self.abandon_attempt();
-        self.retry_at = None;
-        if self.conns.is_empty() {
-            self.after_last(after, now);
-        }
-        while !self.conns.is_empty() {
-            self.end(0, Ending::Send(cease.clone()), after, now);
-        }
-    }
-
-    fn abandon_attempt(&mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            self.actions.push_back(Action::Close(attempt.id));
-        }
-    }
-
-    /// Ends one connection: says why on the wire, to the log, and upwards.
-    pub(super) fn end(&mut self, at: usize, ending: Ending, after: After, now: Duration) {
-        if at >= self.conns.len() {
-            return;
-        }
-        let conn = self.conns.remove(at);
-        let state = conn.state();
-        let collision = match &ending {
-            Ending::Send(n) | Ending::Received(n) => faults::is_collision(n),
-            Ending::Replaced => true,
-            Ending::Closed(_) => false,
-        };
-        if let Ending::Send(n) = &ending {
-            self.send(conn.id, MessageType::Notification, n.encode());
-        }
-        if !matches!(ending, Ending::Closed(_)) {
-            self.actions.push_back(Action::Close(conn.id));
-        }
-        // one of two connections too many is no error
-        if !collision || state == State::Established {
-            self.report_ending(&ending, state, now);
-        }
-        self.adapt_capabilities(&conn, &ending);
-        let mut after = after;
-        if state == State::Established {
-            self.left_established(ending, now);
-        } else if collision {
-            after = After::Retry;
-        }
-        if self.conns.is_empty() && self.attempt.is_none() {
-            self.after_last(after, now);
-        }
-    }
-
-    fn left_established(&mut self, ending: Ending, now: Duration) {
-        let since = self.established_since.take().unwrap_or(now);
-        if now.saturating_sub(since) >= self.config.idle_hold_max {
-            self.failures = 0;
-        }
-        self.counters.dropped += 1;
-        self.actions.push_back(Action::Down(match ending {
-            Ending::Send(n) => DownReason::Sent(n),
-            Ending::Received(n) => DownReason::Received(n),
-            Ending::Closed(why) => DownReason::Closed(why),
-            Ending::Replaced => DownReason::PeerRestarted,
-        }));
-    }
-
-    /// A peer that answers our capabilities with Unsupported Optional Parameter
-    /// gets an OPEN without them (RFC 5492 §3), once: the next is whole again.
-    fn adapt_capabilities(&mut self, conn: &Conn, ending: &Ending) {
-        if conn.plain {
-            self.plain_open = false;
-        } else if let Ending::Received(n) = ending
-            && conn.state() == State::OpenSent
-            && faults::refuses_capabilities(n)
-        {
-            self.plain_open = true;
-        }
-    }
-
-    fn after_last(&mut self, after: After, now: Duration) {
-        if self.run == Run::Stopped {
-            return;
-        }
-        match after {
-            After::Hold => {
-                let hold = back_off(
-                    self.config.idle_hold,
-                    self.failures,
-                    self.config.idle_hold_max,
-                );
-                self.failures = self.failures.saturating_add(1);
-                self.retry_at = None;
-                self.run = Run::IdleHold {
-                    until: now + self.jitter.spread(hold),
-                    lenient: self.failures == 1,
-                };
-            }
-            After::Retry => self.run = Run::Running,
-            After::Restart => self.start_running(now),
-        }
-    }
-
-    fn report_ending(&mut self, ending: &Ending, state: State, now: Duration) {
-        let (origin, notification, text) = match ending {
-            Ending::Send(n) => (ErrorOrigin::Sent, Some(n.clone()), n.to_string()),
-            Ending::Received(n) => (ErrorOrigin::Received, Some(n.clone()), n.to_string()),
-            Ending::Closed(why) => (ErrorOrigin::Transport, None, why.clone()),
-            Ending::Replaced => {
-                let text = DownReason::PeerRestarted.to_string();
-                (ErrorOrigin::Transport, None, text)
-            }
-        };
-        self.report(origin, state, notification, text, now);
-    }
-
-    fn report(
-        &mut self,
-        origin: ErrorOrigin,
-        state: State,
-        notification: Option<Notification>,
-        text: String,
-        at: Duration,
-    ) {
-        let error = SessionError {
-            origin,
-            state,
-            notification,
-            text,
-            at,
-        };
-        self.actions.push_back(Action::Report(error.clone()));
-        self.last_error = Some(error);
     }
 
     /// Fires what is due. Calling early or often does nothing.

@@ -71,8 +71,8 @@ pub enum Input {
     /// Cease as above, then start again at once. Subcode 9 is sent as a hard
     /// reset (RFC 8538 §3.1) around an administrative one.
     Reset { subcode: u8, message: String },
-    /// The caller found a fault that ends the session, for example a prefix
-    /// limit (6/1): this goes to the peer, and the next start is damped.
+    /// Event 8: the caller found a fault that ends the session, for example a
+    /// prefix limit (6/1). This goes to the peer, and the next start is damped.
     Fail(Notification),
     /// Event 16: the connection asked for by [`Action::Connect`] stands.
     Connected(ConnId),
@@ -81,8 +81,9 @@ pub enum Input {
     /// Event 18 for a connection that never stood.
     ConnectFailed(ConnId, String),
     /// Event 18 for one that did: end of stream, reset, time-out.
+    /// Of an attempt it counts as `ConnectFailed`.
     Closed(ConnId, String),
-    /// The byte stream cannot be split into frames (events 21 and 28): what
+    /// The byte stream cannot be split into frames (event 21): what
     /// [`split_frame`](crate::wire::split_frame) returned.
     BadFrame(ConnId, Notification),
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::collision::surviving_direction;
 use super::conn::{Conn, Phase};
+use super::ending::{After, Ending};
 use super::faults;
-use super::fsm::{After, Ending, Session};
+use super::fsm::Session;
 use super::io::{Action, ConnId, Direction, Event, State};
 use super::negotiate::{Negotiated, negotiate};
 use crate::types::Asn;

@@ -97,10 +97,15 @@ fn capabilities_count_only_if_both_have_them() {
 
 #[test]
 fn what_may_come_in_depends_on_what_we_advertised_alone() {
-    assert_eq!(config().max_receive(), wire::MAX_EXTENDED);
     let mut without = config();
     without.capabilities.extended_message = false;
-    assert_eq!(without.max_receive(), wire::MAX_MESSAGE);
+    let (lone, _) = Lone::established(without.clone());
+    assert_eq!(lone.session.max_receive(), wire::MAX_MESSAGE);
+    let (mut lone, conn) = Lone::open_sent(config());
+    lone.session.set_config(without);
+    assert_eq!(lone.session.max_receive(), wire::MAX_EXTENDED);
+    lone.input(Input::Closed(conn, "reset".into()));
+    assert_eq!(lone.session.max_receive(), wire::MAX_MESSAGE);
 }
 
 #[test]

@@ -171,3 +171,84 @@ fn garbage_in_any_state_ends_one_connection_and_nothing_else() {
         assert_eq!(downs(&actions).len(), down);
     }
 }
+
+/// Frames that fit and that don't, for a session that expects a peer.
+fn any_frame(rng: &mut Rng) -> Frame {
+    match rng.below(10) {
+        0..=2 => frame(&peer_open().encode()),
+        3..=5 => keepalive(),
+        6 => end_of_rib(),
+        7 => frame(&Notification::new(1 + rng.below(8) as u8, rng.below(10) as u8).encode()),
+        8 => raw(MessageType::RouteRefresh, &[0, 1, 0, 1]),
+        _ => raw(MessageType::Open, &[4, 0, 1]),
+    }
+}
+
+fn any_input(rng: &mut Rng, lone: &mut Lone, conn: ConnId) -> Input {
+    let message = String::from("text");
+    match rng.below(24) {
+        0 => Input::ManualStart,
+        1 => Input::ManualStop {
+            subcode: 2,
+            message,
+        },
+        2 => Input::Reset {
+            subcode: 4,
+            message,
+        },
+        3 => Input::Fail(Notification::new(6, 1)),
+        4 => Input::ConnectFailed(conn, message),
+        5..=6 => Input::Closed(conn, message),
+        7 => Input::BadFrame(conn, Notification::new(1, 2)),
+        8..=12 => Input::Accepted(lone.session.new_conn_id()),
+        _ => Input::Connected(conn),
+    }
+}
+
+#[test]
+fn any_order_of_calls_keeps_the_invariants() {
+    for seed in 0..500 {
+        let mut rng = Rng(seed);
+        let config = random_config(config(), &mut rng);
+        let mut lone = Lone::started(config);
+        let (mut up, mut stopped) = (false, false);
+        let mut known = vec![ConnId(0)];
+        for _ in 0..200 {
+            let conn = known[known.len() - 1 - rng.below(known.len().min(4) as u64) as usize];
+            match rng.below(10) {
+                0..=3 => {
+                    let input = any_input(&mut rng, &mut lone, conn);
+                    match &input {
+                        Input::ManualStart => stopped = false,
+                        Input::ManualStop { .. } => stopped = true,
+                        Input::Accepted(id) => known.push(*id),
+                        _ => {}
+                    }
+                    lone.input(input);
+                }
+                4..=7 => {
+                    let received = any_frame(&mut rng);
+                    lone.frame(conn, received);
+                }
+                8 => lone.session.blocked(conn, lone.now),
+                _ => lone.run_for(millis(rng.below(20_000))),
+            }
+            for action in lone.actions() {
+                match action {
+                    Action::Connect(id) => known.push(id),
+                    Action::Up(..) => assert!(!std::mem::replace(&mut up, true)),
+                    Action::Down(_) => assert!(std::mem::replace(&mut up, false)),
+                    _ => {}
+                }
+            }
+            let state = lone.state();
+            assert_eq!(up, state == State::Established, "seed {seed}");
+            assert_eq!(up, lone.session.established_conn().is_some());
+            assert!(lone.session.conns.len() <= 2);
+            match lone.session.next_deadline() {
+                Some(deadline) => assert!(!stopped && deadline >= lone.now, "seed {seed}"),
+                None => assert!(stopped || up, "seed {seed}: nothing will ever happen"),
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! How connections end, and what comes after the last.
+
+use std::time::Duration;
+
+use super::conn::Conn;
+use super::faults;
+use super::fsm::{Run, Session};
+use super::io::{Action, DownReason, ErrorOrigin, SessionError, State};
+use super::timers::back_off;
+use crate::wire::{MessageType, Notification};
+
+/// Why a connection ends.
+pub(super) enum Ending {
+    Send(Notification),
+    Received(Notification),
+    Closed(String),
+    /// Gives way to the peer's new one (RFC 4724 §5).
+    Replaced,
+}
+
+/// What comes after the last connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Idle, longer with each failure.
+    Hold,
+    /// Active, and the retry timer: nobody's fault.
+    Retry,
+    /// Connect again at once.
+    Restart,
+}
+
+impl Session {
+    /// Ends every connection and attempt.
+    pub(super) fn end_all(&mut self, cease: &Notification, after: After, now: Duration) {
+        self.abandon_attempt();
+        self.retry_at = None;
+        if self.conns.is_empty() {
+            self.after_last(after, now);
+        }
+        while !self.conns.is_empty() {
+            self.end(0, Ending::Send(cease.clone()), after, now);
+        }
+    }
+
+    pub(super) fn abandon_attempt(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.actions.push_back(Action::Close(attempt.id));
+        }
+    }
+
+    /// Ends one connection: says why on the wire, to the log, and upwards.
+    pub(super) fn end(&mut self, at: usize, ending: Ending, after: After, now: Duration) {
+        if at >= self.conns.len() {
+            return;
+        }
+        let conn = self.conns.remove(at);
+        let state = conn.state();
+        let collision = match &ending {
+            Ending::Send(n) | Ending::Received(n) => faults::is_collision(n),
+            Ending::Replaced => true,
+            Ending::Closed(_) => false,
+        };
+        if let Ending::Send(n) = &ending {
+            self.send(conn.id, MessageType::Notification, n.encode());
+        }
+        if !matches!(ending, Ending::Closed(_)) {
+            self.actions.push_back(Action::Close(conn.id));
+        }
+        // one of two connections too many is no error
+        if !collision || state == State::Established {
+            self.report_ending(&ending, state, now);
+        }
+        self.adapt_capabilities(&conn, &ending);
+        let mut after = after;
+        if state == State::Established {
+            self.left_established(ending, now);
+        } else if collision {
+            after = After::Retry;
+        }
+        if self.conns.is_empty() && self.attempt.is_none() {
+            self.after_last(after, now);
+        }
+    }
+
+    fn left_established(&mut self, ending: Ending, now: Duration) {
+        let since = self.established_since.take().unwrap_or(now);
+        if now.saturating_sub(since) >= self.config.idle_hold_max {
+            self.failures = 0;
+        }
+        self.counters.dropped += 1;
+        self.actions.push_back(Action::Down(match ending {
+            Ending::Send(n) => DownReason::Sent(n),
+            Ending::Received(n) => DownReason::Received(n),
+            Ending::Closed(why) => DownReason::Closed(why),
+            Ending::Replaced => DownReason::PeerRestarted,
+        }));
+    }
+
+    /// A peer that answers our capabilities with Unsupported Optional Parameter
+    /// gets an OPEN without them (RFC 5492 §3), once: the next is whole again.
+    fn adapt_capabilities(&mut self, conn: &Conn, ending: &Ending) {
+        if conn.plain {
+            self.plain_open = false;
+        } else if let Ending::Received(n) = ending
+            && conn.state() == State::OpenSent
+            && faults::refuses_capabilities(n)
+        {
+            self.plain_open = true;
+        }
+    }
+
+    fn after_last(&mut self, after: After, now: Duration) {
+        if self.run == Run::Stopped {
+            return;
+        }
+        match after {
+            After::Hold => {
+                let hold = back_off(
+                    self.config.idle_hold,
+                    self.failures,
+                    self.config.idle_hold_max,
+                );
+                self.failures = self.failures.saturating_add(1);
+                self.retry_at = None;
+                self.run = Run::IdleHold {
+                    until: now + self.jitter.spread(hold),
+                    lenient: self.failures == 1,
+                };
+            }
+            After::Retry => self.run = Run::Running,
+            After::Restart => self.start_running(now),
+        }
+    }
+
+    fn report_ending(&mut self, ending: &Ending, state: State, now: Duration) {
+        let (origin, notification, text) = match ending {
+            Ending::Send(n) => (ErrorOrigin::Sent, Some(n.clone()), n.to_string()),
+            Ending::Received(n) => (ErrorOrigin::Received, Some(n.clone()), n.to_string()),
+            Ending::Closed(why) => (ErrorOrigin::Transport, None, why.clone()),
+            Ending::Replaced => {
+                let text = DownReason::PeerRestarted.to_string();
+                (ErrorOrigin::Transport, None, text)
+            }
+        };
+        self.report(origin, state, notification, text, now);
+    }
+
+    pub(super) fn report(
+        &mut self,
+        origin: ErrorOrigin,
+        state: State,
+        notification: Option<Notification>,
+        text: String,
+        at: Duration,
+    ) {
+        let error = SessionError {
+            origin,
+            state,
+            notification,
+            text,
+            at,
+        };
+        self.actions.push_back(Action::Report(error.clone()));
+        self.last_error = Some(error);
+    }
+}
