@@ -1,1 +1,28 @@
-//! See docs/architecture.md.
+//! The daemon's TOML file: schema, errors that show the place, defaults, and
+//! what a reload changes. Needs no daemon.
+//!
+//! [`load`] or [`parse`] give a [`Config`] with every default filled in and
+//! every name resolved, or all errors at once; [`diff`] compares two.
+#![forbid(unsafe_code)]
+
+mod diff;
+mod docs;
+mod error;
+mod model;
+mod parse;
+mod policies;
+mod reader;
+mod schema;
+mod settings;
+mod suggest;
+mod values;
+
+pub use diff::{ChangeKind, Diff, SoftChange, change, diff};
+pub use docs::reference;
+pub use error::{ConfigErrors, Problem};
+pub use model::{
+    ApiConfig, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
+    PeerConfig, PeerKey, PolicyChain, RemoteAs, RouterConfig,
+};
+pub use parse::{load, parse};
+pub use settings::{FamilySettings, KeySpans, PeerSettings};

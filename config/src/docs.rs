@@ -1,0 +1,82 @@
+//! The configuration reference, made from the schema.
+
+use std::fmt::Write;
+
+use crate::schema::{SECTIONS, Section, Status};
+
+const INTRO: &str = "# Configuration
+
+<!-- Made from config/src/schema.rs: `GODWIT_BLESS=1 cargo test -p godwit-config reference` writes it anew. -->
+
+One TOML file, by default `/etc/godwit/godwit.toml`. This is enough:
+
+```toml
+[router]
+asn = 64512
+
+[[peer]]
+address = \"10.0.0.254\"
+remote-as = \"internal\"
+```
+
+Unknown keys are errors; `godwit config check FILE` shows all errors of a file at once, each with its place and what to
+write instead. Durations are text: `\"100ms\"`, `\"9s\"`, `\"2m\"`, `\"1h\"`. Prefixes have no bits set beyond their length.
+Files to start from are in [examples/](../examples).
+";
+
+const POLICY: &str = "
+## [policy.prefix-set]
+
+Sets of prefixes by name: `pods = [\"10.244.0.0/16{16,28}\"]`. An item is
+
+| text | matches |
+|---|---|
+| `10.0.0.0/8` | that prefix alone |
+| `10.0.0.0/8+` | it and all that is inside |
+| `10.244.0.0/16{16,28}` | all that is inside, of lengths 16 to 28 |
+
+## [policy.community-set]
+
+Sets of communities by name, to be named where communities are listed: `ours = [\"64512:100\", \"64512:1:2\"]`.
+";
+
+/// `docs/configuration.md`.
+pub fn reference() -> String {
+    let mut out = INTRO.to_owned();
+    for section in SECTIONS {
+        if section.header.starts_with("[[policy") {
+            out.push_str(POLICY);
+        }
+        render(section, &mut out);
+    }
+    out
+}
+
+fn render(section: &Section, out: &mut String) {
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    let quoted = if section.header.starts_with('[') {
+        section.header.to_owned()
+    } else {
+        format!("`{}`", section.header)
+    };
+    line(format!("\n## {quoted}\n\n{}\n", section.doc));
+    line("| key | value | default | |".to_owned());
+    line("|---|---|---|---|".to_owned());
+    // A peer's shared keys stand once, with the group's.
+    let own = section.keys.first().copied().unwrap_or_default();
+    for key in own.iter().filter(|key| key.status == Status::Built) {
+        let cells = [key.value, key.default, key.doc].map(|cell| cell.replace('|', "\\|"));
+        line(format!("| `{}` | {} |", key.name, cells.join(" | ")));
+    }
+    let planned: Vec<String> = own
+        .iter()
+        .filter(|key| key.status == Status::Planned)
+        .map(|key| format!("`{}`", key.name))
+        .collect();
+    if !planned.is_empty() {
+        let _ = writeln!(out, "\nNot in this version: {}.", planned.join(", "));
+    }
+}

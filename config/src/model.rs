@@ -1,0 +1,218 @@
+//! The configuration with every default filled in and every reference resolved.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_bgp::{Asn, Family, RouterId};
+use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
+use ipnet::IpNet;
+
+use crate::settings::PeerSettings;
+
+/// A whole configuration file, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub router: RouterConfig,
+    /// No two alike.
+    pub originate: Vec<OriginateConfig>,
+    /// In the order of the file; keys are unique.
+    pub peers: Vec<PeerConfig>,
+    pub fib: FibConfig,
+    pub next_hop: NextHopConfig,
+    pub api: ApiConfig,
+    pub log: LogConfig,
+    /// What stands in the file and works, but likely not as meant; each text
+    /// shows the place, as errors do.
+    pub warnings: Vec<String>,
+    pub(crate) groups: BTreeMap<String, PeerSettings>,
+    pub(crate) policy_spec: PolicySetSpec,
+    pub(crate) policies: Arc<PolicySet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterConfig {
+    pub asn: Asn,
+    /// `None`: the daemon chooses one and keeps it.
+    pub router_id: Option<RouterId>,
+    pub listen: Vec<SocketAddr>,
+    /// `None`: the router id (RFC 4456 §7).
+    pub cluster_id: Option<RouterId>,
+    pub multipath_relax: bool,
+    pub max_paths_external: u16,
+    pub max_paths_internal: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginateConfig {
+    pub prefix: IpNet,
+    /// The kernel gets a blackhole route for it.
+    pub blackhole: bool,
+}
+
+/// What names a peer: one neighbour, or all that call from a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PeerKey {
+    Address(IpAddr),
+    Range(IpNet),
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PeerKey::Address(address) => address.fmt(f),
+            PeerKey::Range(range) => range.fmt(f),
+        }
+    }
+}
+
+/// The AS number that a peer must show in its OPEN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RemoteAs {
+    Asn(Asn),
+    /// Any but ours.
+    External,
+    /// Ours.
+    Internal,
+}
+
+impl fmt::Display for RemoteAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RemoteAs::Asn(asn) => asn.fmt(f),
+            RemoteAs::External => f.write_str("external"),
+            RemoteAs::Internal => f.write_str("internal"),
+        }
+    }
+}
+
+/// A peer, its group merged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub key: PeerKey,
+    pub group: Option<String>,
+    pub description: Option<String>,
+    pub disabled: bool,
+    pub remote_as: RemoteAs,
+    /// Whether the session is external, as `remote_as` and our AS decide.
+    pub external: bool,
+    /// Zero: neither side sends keepalives. Else 3 to 65535 whole seconds.
+    pub hold_time: Duration,
+    /// `None`: a third of the negotiated hold time.
+    pub keepalive: Option<Duration>,
+    pub connect_retry: Duration,
+    /// Never connects, only accepts. Always set on a range.
+    pub passive: bool,
+    /// Where to connect to.
+    pub port: u16,
+    pub local_address: Option<IpAddr>,
+    /// Hops to the neighbour: the TTL we send with, where not the default of
+    /// 1 on an external and 255 on an internal session.
+    pub multihop: Option<u8>,
+    pub next_hop_self: bool,
+    pub route_reflector_client: bool,
+    /// By [`Family::index`]; at least one is on.
+    pub families: [bool; Family::COUNT],
+    /// By [`Family::index`]; the default of the session's kind where none is
+    /// named.
+    pub import: [PolicyChain; Family::COUNT],
+    pub export: [PolicyChain; Family::COUNT],
+}
+
+impl PeerConfig {
+    /// TTL or hop limit to send with (RFC 4271 leaves it open; external peers
+    /// are one hop away unless told otherwise).
+    pub fn ttl(&self) -> u8 {
+        self.multihop.unwrap_or(if self.external { 1 } else { 255 })
+    }
+}
+
+/// A peer's policies of one direction and family: what the file names, and what
+/// that means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyChain {
+    /// `None`: none configured.
+    pub names: Option<Vec<String>>,
+    /// Equal when the content of all policies on the way is.
+    pub policy: PolicyRef,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FibConfig {
+    pub enabled: bool,
+    pub table: u32,
+    pub metric: u32,
+    pub protocol: u8,
+    pub on_stop: OnStop,
+}
+
+/// What becomes of our kernel routes when the daemon stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnStop {
+    Keep,
+    Remove,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHopConfig {
+    /// A path whose next hop does not resolve is unusable.
+    pub require: bool,
+    /// A default route may resolve a next hop.
+    pub via_default: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiConfig {
+    pub unix: PathBuf,
+    pub group: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level, or directives as `info,godwit_rib=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// The routing policies of the file.
+    pub fn policies(&self) -> &Arc<PolicySet> {
+        &self.policies
+    }
+
+    /// The routing policies as plain data, to be shown.
+    pub fn policy_spec(&self) -> &PolicySetSpec {
+        &self.policy_spec
+    }
+
+    pub fn peer(&self, key: &PeerKey) -> Option<&PeerConfig> {
+        self.peers.iter().find(|peer| peer.key == *key)
+    }
+
+    /// The peer that a connection from `address` belongs to: the one of that
+    /// address, else the longest range around it.
+    pub fn peer_for(&self, address: IpAddr) -> Option<&PeerConfig> {
+        self.peer(&PeerKey::Address(address)).or_else(|| {
+            let around = self.peers.iter().filter_map(|peer| match peer.key {
+                PeerKey::Range(range) if range.contains(&address) => {
+                    Some((range.prefix_len(), peer))
+                }
+                _ => None,
+            });
+            around.max_by_key(|(len, _)| *len).map(|(_, peer)| peer)
+        })
+    }
+
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
+    }
+}

@@ -1,0 +1,422 @@
+//! From the text of a file to a [`Config`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use annotate_snippets::Level;
+use godwit_bgp::Family;
+use godwit_policy::route::{PolicySet, PolicySetSpec};
+use toml::de::DeTable;
+
+use crate::error::{ConfigErrors, Problem};
+use crate::model::{
+    ApiConfig, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
+    PeerConfig, PeerKey, RouterConfig,
+};
+use crate::policies;
+use crate::reader::{Problems, Table};
+use crate::schema;
+use crate::settings::{FamilySettings, KeySpans, PeerSettings, Resolver, no_group};
+use crate::values;
+
+/// Reads and checks a file.
+pub fn load(path: impl AsRef<Path>) -> Result<Config, ConfigErrors> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let fail =
+        |what: String, help: &str| ConfigErrors::new(&name, "", vec![Problem::new(what, help)]);
+    let bytes = std::fs::read(path).map_err(|error| {
+        fail(
+            format!("can't be read: {error}"),
+            "name another file with -c, or make this one readable",
+        )
+    })?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| fail("is not text".to_owned(), "save it as UTF-8"))?;
+    parse(&name, &text)
+}
+
+/// Checks the text of a file; `name` is shown with errors.
+pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
+    let (document, faults) = DeTable::parse_recoverable(text);
+    if !faults.is_empty() {
+        let faults = faults.iter().map(|fault| {
+            let span = fault.span().unwrap_or(0..0);
+            Problem::new(fault.message(), "").at(span)
+        });
+        return Err(ConfigErrors::new(name, text, faults.collect()));
+    }
+    let problems = Problems::default();
+    let warnings = Problems::default();
+    let root = Table::new(
+        document.get_ref(),
+        document.span(),
+        &schema::ROOT,
+        &problems,
+    );
+    let config = read(&root, &warnings);
+    let problems = problems.into_inner();
+    match config {
+        Some(mut config) if problems.is_empty() => {
+            let mut warnings = warnings.into_inner();
+            warnings.sort_by_key(|w| w.span.as_ref().map(|s| s.start));
+            config.warnings = warnings
+                .iter()
+                .map(|w| w.render(&Level::WARNING, name, text, false))
+                .collect();
+            Ok(config)
+        }
+        _ => Err(ConfigErrors::new(name, text, problems)),
+    }
+}
+
+/// `None` only after a problem was noted.
+fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
+    let problems = root.problems();
+    let router = router(root);
+    let originate = originate(root, warnings);
+    let policy_spec = policies::read(root);
+    let policies = compile(&policy_spec, problems);
+    let groups = groups(root, &policies);
+    let resolver = Resolver {
+        asn: router.as_ref().map(|router| router.asn),
+        policies: &policies,
+    };
+    let peers = peers(root, &groups, &resolver, warnings);
+    let fib = fib(root);
+    let next_hop = root.table("next-hop", &schema::NEXT_HOP);
+    let flag = |key| next_hop.and_then(|table| table.plain(key, values::boolean));
+    Some(Config {
+        next_hop: NextHopConfig {
+            require: flag("require").unwrap_or(fib.enabled),
+            via_default: flag("via-default").unwrap_or(true),
+        },
+        router: router?,
+        originate,
+        peers,
+        fib,
+        api: api(root),
+        log: log(root),
+        warnings: Vec::new(),
+        groups,
+        policy_spec,
+        policies,
+    })
+}
+
+fn compile(spec: &PolicySetSpec, problems: &Problems) -> Arc<PolicySet> {
+    let set = PolicySet::compile(spec).unwrap_or_else(|error| {
+        // The reader has found all that it could; this says it without a place.
+        problems.push(Problem::new(error.to_string(), ""));
+        PolicySet::default()
+    });
+    Arc::new(set)
+}
+
+fn router(root: &Table<'_>) -> Option<RouterConfig> {
+    const HELP: &str = "add `[router]` with `asn = NUMBER`, our AS number";
+    if !root.has("router") {
+        let problem = Problem::new("`[router]` is missing", HELP);
+        root.problems().push(problem);
+        return None;
+    }
+    let table = root.table("router", &schema::ROUTER)?;
+    let asn = table.required("asn", "add `asn = NUMBER`, our AS number", values::asn);
+    let paths = |key| table.plain(key, values::number(1..=256));
+    let max_paths = paths("max-paths").unwrap_or(16);
+    let external = paths("max-paths-external").unwrap_or(max_paths);
+    let internal = paths("max-paths-internal").unwrap_or(max_paths);
+    let router_id = table.plain("router-id", values::router_id);
+    let cluster_id = table.plain("cluster-id", values::router_id);
+    let relax = table.plain("multipath-relax", values::boolean);
+    let listen = listeners(&table);
+    Some(RouterConfig {
+        asn: asn?.into_inner(),
+        router_id,
+        listen,
+        cluster_id,
+        multipath_relax: relax.unwrap_or(false),
+        max_paths_external: external,
+        max_paths_internal: internal,
+    })
+}
+
+fn listeners(router: &Table<'_>) -> Vec<SocketAddr> {
+    let Some(listed) = router.list("listen", values::listener) else {
+        return vec![
+            SocketAddr::from(([0, 0, 0, 0], 179)),
+            SocketAddr::from(([0u16; 8], 179)),
+        ];
+    };
+    let mut seen: BTreeMap<SocketAddr, Range<usize>> = BTreeMap::new();
+    for item in &listed {
+        if let Some(first) = seen.insert(*item.get_ref(), item.span()) {
+            let problem = Problem::new("listed twice", "take one of them out")
+                .at(item.span())
+                .label("again")
+                .and(first, "first here");
+            router.problems().push(problem);
+        }
+    }
+    listed.into_iter().map(|item| item.into_inner()).collect()
+}
+
+fn originate(root: &Table<'_>, warnings: &Problems) -> Vec<OriginateConfig> {
+    let mut seen: Vec<(OriginateConfig, Range<usize>)> = Vec::new();
+    for table in root.tables("originate", &schema::ORIGINATE) {
+        let help = "add `prefix = \"ADDRESS/LENGTH\"`, what to announce";
+        let prefix = table.required("prefix", help, values::prefix);
+        let blackhole = table.plain("blackhole", values::boolean).unwrap_or(false);
+        let Some(prefix) = prefix else { continue };
+        let (span, prefix) = (prefix.span(), prefix.into_inner());
+        let overlap = seen
+            .iter()
+            .find(|(other, _)| other.prefix.contains(&prefix) || prefix.contains(&other.prefix));
+        match overlap {
+            Some((other, first)) if other.prefix == prefix => {
+                let problem = Problem::new(
+                    format!("{prefix} is originated twice"),
+                    "take one of them out",
+                );
+                let problem = problem
+                    .at(span)
+                    .label("again")
+                    .and(first.clone(), "first here");
+                root.problems().push(problem);
+                continue;
+            }
+            Some((other, first)) => {
+                let problem = Problem::new(
+                    format!("{prefix} and {} overlap", other.prefix),
+                    "both are announced; take one out if that is not meant",
+                );
+                warnings.push(problem.at(span.clone()).and(first.clone(), "the other"));
+            }
+            None => {}
+        }
+        seen.push((OriginateConfig { prefix, blackhole }, span));
+    }
+    seen.into_iter().map(|(originate, _)| originate).collect()
+}
+
+fn groups(root: &Table<'_>, policies: &PolicySet) -> BTreeMap<String, PeerSettings> {
+    root.named("peer-group")
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let table = root.as_table(value, &schema::PEER_GROUP)?;
+            Some((name.get_ref().to_string(), settings(&table, policies)))
+        })
+        .collect()
+}
+
+/// The keys that peers and groups share.
+fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut spans = KeySpans {
+        table: Some(table.span()),
+        ..KeySpans::default()
+    };
+    macro_rules! take {
+        ($key:literal, $read:expr) => {
+            table.value($key, $read).map(|value| {
+                spans.keys.insert($key, value.span());
+                value.into_inner()
+            })
+        };
+    }
+    let second = Duration::from_secs(1);
+    let mut names = |key| {
+        if let Some(span) = table.key_span(key) {
+            spans.keys.insert(key, span);
+        }
+        policies::names(table, key, policies)
+    };
+    let (import, export) = (names("import"), names("export"));
+    PeerSettings {
+        description: None,
+        disabled: take!("disabled", values::boolean),
+        remote_as: take!("remote-as", values::remote_as),
+        hold_time: take!("hold-time", values::hold_time),
+        keepalive: take!("keepalive", values::duration_within(second, HOUR * 6)),
+        connect_retry: take!("connect-retry", values::duration_within(second, HOUR)),
+        passive: take!("passive", values::boolean),
+        port: take!("port", values::number(1..=u16::MAX)),
+        local_address: take!("local-address", values::unicast),
+        multihop: take!("multihop", values::number(2..=u8::MAX)),
+        next_hop_self: take!("next-hop-self", values::boolean),
+        route_reflector_client: take!("route-reflector-client", values::boolean),
+        import,
+        export,
+        families: families(table, policies),
+        spans,
+    }
+}
+
+fn families(table: &Table<'_>, policies: &PolicySet) -> [Option<FamilySettings>; Family::COUNT] {
+    let Some(named) = table.table("family", &schema::FAMILIES) else {
+        return [None, None];
+    };
+    Family::ALL.map(|family| {
+        let table = named.table(family.name(), &schema::FAMILY)?;
+        Some(FamilySettings {
+            import: policies::names(&table, "import", policies),
+            export: policies::names(&table, "export", policies),
+        })
+    })
+}
+
+fn peers(
+    root: &Table<'_>,
+    groups: &BTreeMap<String, PeerSettings>,
+    resolver: &Resolver<'_>,
+    warnings: &Problems,
+) -> Vec<PeerConfig> {
+    let problems = root.problems();
+    let mut seen: BTreeMap<PeerKey, Range<usize>> = BTreeMap::new();
+    let mut peers = Vec::new();
+    for table in root.tables("peer", &schema::PEER) {
+        let mut own = settings(&table, resolver.policies);
+        own.description = table.plain("description", values::string);
+        let group = table.value("group", values::string);
+        let group = match &group {
+            None => None,
+            Some(name) => match groups.get_key_value(name.get_ref().as_str()) {
+                Some((name, settings)) => Some((name.as_str(), settings)),
+                None => {
+                    let names = groups.keys().map(String::as_str);
+                    problems.push(no_group(name.get_ref(), names).at(name.span()));
+                    continue;
+                }
+            },
+        };
+        let Some((key, span)) = peer_key(&table) else {
+            continue;
+        };
+        if let Some(first) = seen.insert(key, span.clone()) {
+            let problem = Problem::new(
+                format!("peer {key} stands here twice"),
+                "take one of them out",
+            );
+            problems.push(
+                problem
+                    .at(span.clone())
+                    .label("again")
+                    .and(first, "first here"),
+            );
+            continue;
+        }
+        match resolver.resolve(key, group, &own) {
+            Ok(peer) => {
+                warn_of_silence(&peer, span, warnings);
+                peers.push(peer);
+            }
+            // A wrong value of its own was complained about already.
+            Err(found) => found
+                .into_iter()
+                .filter(|_| !(own.remote_as.is_none() && table.has("remote-as")))
+                .for_each(|problem| problems.push(problem)),
+        }
+    }
+    peers
+}
+
+fn peer_key(table: &Table<'_>) -> Option<(PeerKey, Range<usize>)> {
+    match (table.key_span("address"), table.key_span("range")) {
+        (Some(address), Some(range)) => {
+            let problem = Problem::new(
+                "a peer has an `address` or a `range`, not both",
+                "take one of them out, or write two `[[peer]]` tables",
+            );
+            let problem = problem.at(range).label("this or").and(address, "this");
+            table.problems().push(problem);
+            None
+        }
+        (None, None) => {
+            let problem = Problem::new(
+                "a peer needs an `address`",
+                "add `address = \"ADDRESS\"`, or `range = \"PREFIX\"` for any neighbour from there",
+            );
+            table
+                .problems()
+                .push(problem.at(table.span()).label("in this table"));
+            None
+        }
+        (Some(_), None) => {
+            let address = table.value("address", values::unicast)?;
+            Some((PeerKey::Address(*address.get_ref()), address.span()))
+        }
+        (None, Some(_)) => {
+            let range = table.value("range", values::prefix)?;
+            Some((PeerKey::Range(*range.get_ref()), range.span()))
+        }
+    }
+}
+
+/// RFC 8212 surprises whoever meets it first.
+fn warn_of_silence(peer: &PeerConfig, span: Range<usize>, warnings: &Problems) {
+    let silent = |chains: &[crate::PolicyChain; Family::COUNT]| {
+        let on = chains.iter().zip(peer.families).filter(|(_, on)| *on);
+        peer.external
+            && on.clone().count() > 0
+            && on.clone().all(|(chain, _)| chain.names.is_none())
+    };
+    let what = match (silent(&peer.import), silent(&peer.export)) {
+        (true, true) => "`import` and `export`: no route passes in either direction",
+        (true, false) => "`import`: no route is taken from it",
+        (false, true) => "`export`: no route is announced to it",
+        (false, false) => return,
+    };
+    let problem = Problem::new(
+        format!("external peer {} has no {what} (RFC 8212)", peer.key),
+        "name policies, or `[\"accept-all\"]`; `[\"reject-all\"]` says that it is meant",
+    );
+    warnings.push(problem.at(span));
+}
+
+fn fib(root: &Table<'_>) -> FibConfig {
+    let table = root.table("fib", &schema::FIB);
+    let on_stop = values::word(&[("keep", OnStop::Keep), ("remove", OnStop::Remove)]);
+    FibConfig {
+        enabled: table
+            .and_then(|t| t.plain("enabled", values::boolean))
+            .unwrap_or(true),
+        table: table
+            .and_then(|t| t.plain("table", values::kernel_table))
+            .unwrap_or(254),
+        metric: table
+            .and_then(|t| t.plain("metric", values::number(257..=u32::MAX)))
+            .unwrap_or(10103),
+        protocol: table
+            .and_then(|t| t.plain("protocol", values::kernel_protocol))
+            .unwrap_or(103),
+        on_stop: table
+            .and_then(|t| t.plain("on-stop", on_stop))
+            .unwrap_or(OnStop::Keep),
+    }
+}
+
+fn api(root: &Table<'_>) -> ApiConfig {
+    let table = root.table("api", &schema::API);
+    let text = |key| table.and_then(|t| t.plain(key, values::string));
+    ApiConfig {
+        unix: PathBuf::from(text("unix").unwrap_or_else(|| "/run/godwit/godwit.sock".to_owned())),
+        group: text("group").unwrap_or_else(|| "godwit".to_owned()),
+    }
+}
+
+fn log(root: &Table<'_>) -> LogConfig {
+    let table = root.table("log", &schema::LOG);
+    let formats = values::word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    LogConfig {
+        level: table
+            .and_then(|t| t.plain("level", values::string))
+            .unwrap_or_else(|| "info".to_owned()),
+        format: table
+            .and_then(|t| t.plain("format", formats))
+            .unwrap_or(LogFormat::Text),
+    }
+}

@@ -1,0 +1,529 @@
+//! Every section and key: what the reader takes, what it says about the rest,
+//! and what the reference prints.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// As one writes it.
+    pub header: &'static str,
+    pub doc: &'static str,
+    pub keys: &'static [&'static [Key]],
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub name: &'static str,
+    /// What its value looks like; empty for a key that is planned.
+    pub value: &'static str,
+    pub default: &'static str,
+    pub doc: &'static str,
+    pub status: Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Built,
+    /// A table with a section of its own.
+    Table,
+    /// Known, but not in this version.
+    Planned,
+}
+
+impl Section {
+    pub fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().flat_map(|keys| keys.iter())
+    }
+
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.all_keys().find(|key| key.name == name)
+    }
+}
+
+const fn key(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        value,
+        default,
+        doc,
+        status: Status::Built,
+    }
+}
+
+const fn table(name: &'static str) -> Key {
+    Key {
+        name,
+        value: "",
+        default: "",
+        doc: "",
+        status: Status::Table,
+    }
+}
+
+const fn planned(name: &'static str) -> Key {
+    Key {
+        name,
+        value: "",
+        default: "",
+        doc: "",
+        status: Status::Planned,
+    }
+}
+
+pub(crate) static ROOT: Section = Section {
+    header: "",
+    doc: "",
+    keys: &[&[
+        table("router"),
+        table("originate"),
+        table("peer-group"),
+        table("peer"),
+        table("policy"),
+        table("fib"),
+        table("next-hop"),
+        table("api"),
+        table("log"),
+        planned("node"),
+        planned("host"),
+        planned("store"),
+        planned("ipam"),
+        planned("network-policy"),
+        planned("metrics"),
+    ]],
+};
+
+pub(crate) static ROUTER: Section = Section {
+    header: "[router]",
+    doc: "Who we are. Required.",
+    keys: &[&[
+        key(
+            "asn",
+            "number",
+            "required",
+            "Our AS number, 1 to 4294967294.",
+        ),
+        key(
+            "router-id",
+            "`\"10.0.0.11\"`",
+            "the source address of the default route when first started, then kept",
+            "Our BGP identifier, any non-zero number written as an IPv4 address (RFC 6286). Required on hosts without IPv4.",
+        ),
+        key(
+            "listen",
+            "list of `\"address:port\"`",
+            "`[\"0.0.0.0:179\", \"[::]:179\"]`",
+            "Where we accept sessions; the port may be left out. `[::]` is IPv6 only. An empty list accepts none.",
+        ),
+        key(
+            "cluster-id",
+            "`\"10.0.0.1\"`",
+            "the router id",
+            "Our cluster as a route reflector (RFC 4456); alike on the reflectors of one cluster.",
+        ),
+        key(
+            "multipath-relax",
+            "boolean",
+            "`false`",
+            "ECMP over paths of equal length through different AS, as from two ToRs of different AS.",
+        ),
+        key(
+            "max-paths",
+            "1 to 256",
+            "`16`",
+            "Paths of one ECMP route at most.",
+        ),
+        key(
+            "max-paths-external",
+            "1 to 256",
+            "`max-paths`",
+            "The same, for external paths.",
+        ),
+        key(
+            "max-paths-internal",
+            "1 to 256",
+            "`max-paths`",
+            "The same, for internal paths.",
+        ),
+    ]],
+};
+
+pub(crate) static ORIGINATE: Section = Section {
+    header: "[[originate]]",
+    doc: "A prefix that we announce. One table each.",
+    keys: &[&[
+        key("prefix", "prefix", "required", "What to announce."),
+        key(
+            "blackhole",
+            "boolean",
+            "`false`",
+            "The kernel gets a blackhole route for it, so that addresses of it without a more specific route don't leave by the default route.",
+        ),
+    ]],
+};
+
+static PEER_ONLY: [Key; 5] = [
+    key(
+        "address",
+        "address",
+        "this or `range`",
+        "The neighbour's address.",
+    ),
+    key(
+        "range",
+        "prefix",
+        "this or `address`",
+        "Any neighbour that connects from here; we only accept. The longest range around an address counts, and an `address` of its own before all.",
+    ),
+    key(
+        "group",
+        "name",
+        "none",
+        "The `[peer-group.NAME]` that gives what this peer doesn't.",
+    ),
+    key("description", "text", "none", "For people."),
+    planned("interface"),
+];
+
+static PEER_COMMON: [Key; 20] = [
+    key(
+        "remote-as",
+        "number, `\"external\"` or `\"internal\"`",
+        "required",
+        "The AS that the neighbour must show: that one, any but ours, or ours.",
+    ),
+    key(
+        "hold-time",
+        "duration",
+        "`\"90s\"`",
+        "Silence after which the session ends; the lower of both sides' counts. `\"0s\"` switches keepalives off, else `\"3s\"` to `\"65535s\"`.",
+    ),
+    key(
+        "keepalive",
+        "duration",
+        "a third of the hold time",
+        "Interval of keepalives, at most a third of the hold time.",
+    ),
+    key(
+        "connect-retry",
+        "duration",
+        "`\"10s\"`",
+        "Wait between attempts to connect.",
+    ),
+    key(
+        "passive",
+        "boolean",
+        "`false`",
+        "Only accept, never connect.",
+    ),
+    key("port", "1 to 65535", "`179`", "Where to connect to."),
+    key(
+        "local-address",
+        "address",
+        "the kernel's choice",
+        "Our end of the session.",
+    ),
+    key(
+        "multihop",
+        "2 to 255",
+        "1 hop on an external session, any on an internal one",
+        "Hops to the neighbour at most: the TTL that we send with.",
+    ),
+    key(
+        "disabled",
+        "boolean",
+        "`false`",
+        "No session, until enabled.",
+    ),
+    key(
+        "next-hop-self",
+        "boolean",
+        "`false`",
+        "Announce external routes to an internal peer with our own address as the next hop.",
+    ),
+    key(
+        "route-reflector-client",
+        "boolean",
+        "`false`",
+        "We reflect for this internal peer (RFC 4456).",
+    ),
+    key(
+        "import",
+        "list of names",
+        "internal: `[\"accept-all\"]`; external: nothing passes (RFC 8212)",
+        "Policies for routes from this peer, in order, for every family.",
+    ),
+    key(
+        "export",
+        "list of names",
+        "as `import`",
+        "Policies for routes to this peer, in order, for every family.",
+    ),
+    table("family"),
+    planned("bfd"),
+    planned("graceful-restart"),
+    planned("password-file"),
+    planned("ttl-security"),
+    planned("local-as"),
+    planned("as-set"),
+];
+
+pub(crate) static PEER_GROUP: Section = Section {
+    header: "[peer-group.NAME]",
+    doc: "What several peers share. A peer's own keys come first.",
+    keys: &[&PEER_COMMON],
+};
+
+pub(crate) static PEER: Section = Section {
+    header: "[[peer]]",
+    doc: "A neighbour, or a range of them. One table each; takes every key of `[peer-group.NAME]` too.",
+    keys: &[&PEER_ONLY, &PEER_COMMON],
+};
+
+pub(crate) static FAMILIES: Section = Section {
+    header: "[peer-group.NAME.family]",
+    doc: "",
+    keys: &[&[table("ipv4-unicast"), table("ipv6-unicast")]],
+};
+
+pub(crate) static FAMILY: Section = Section {
+    header: "[peer-group.NAME.family.ipv4-unicast], [peer-group.NAME.family.ipv6-unicast]",
+    doc: "Naming a family switches it on; without any, both are. Below a `[[peer]]`: `[peer.family.ipv4-unicast]`; a peer that names families of its own doesn't have its group's.",
+    keys: &[&[
+        key(
+            "import",
+            "list of names",
+            "the peer's `import`",
+            "Policies for routes of this family from the peer.",
+        ),
+        key(
+            "export",
+            "list of names",
+            "the peer's `export`",
+            "Policies for routes of this family to the peer.",
+        ),
+        planned("prefix-limit"),
+        planned("add-path"),
+    ]],
+};
+
+pub(crate) static POLICY: Section = Section {
+    header: "[policy]",
+    doc: "",
+    keys: &[&[table("prefix-set"), table("community-set"), table("route")]],
+};
+
+pub(crate) static RULE: Section = Section {
+    header: "[[policy.route.NAME]]",
+    doc: "A rule of the routing policy NAME; rules are tried in the order of the file. Built in: `accept-all`, `reject-all`.",
+    keys: &[&[
+        key(
+            "match",
+            "table",
+            "every route",
+            "Conditions, all of which must hold.",
+        ),
+        key(
+            "set",
+            "table",
+            "nothing",
+            "What to change; later conditions see it.",
+        ),
+        key(
+            "then",
+            "`\"accept\"`, `\"reject\"` or `\"next\"`",
+            "the next rule, keeping what was set",
+            "`next`, as falling off the end, goes on with the next policy of the peer's list. The end of the list rejects.",
+        ),
+    ]],
+};
+
+pub(crate) static MATCH: Section = Section {
+    header: "match = { … }",
+    doc: "Below a rule.",
+    keys: &[&[
+        key(
+            "prefix-set",
+            "name",
+            "any",
+            "The prefix is in this `[policy.prefix-set]`.",
+        ),
+        key(
+            "community",
+            "community or list",
+            "any",
+            "The route carries one of these: `\"64512:100\"`, large as `\"64512:1:2\"`, `\"no-export\"`, `\"blackhole\"` and the like, or names of `[policy.community-set]`.",
+        ),
+        key(
+            "neighbour",
+            "address, number or list",
+            "any",
+            "The peer has one of these addresses or AS numbers.",
+        ),
+        key(
+            "family",
+            "`\"ipv4-unicast\"` or `\"ipv6-unicast\"`",
+            "any",
+            "The route is of this family.",
+        ),
+    ]],
+};
+
+pub(crate) static SET: Section = Section {
+    header: "set = { … }",
+    doc: "Below a rule.",
+    keys: &[&[
+        key(
+            "local-pref",
+            "number",
+            "as it is",
+            "LOCAL_PREF; higher wins.",
+        ),
+        key("med", "number", "as it is", "MULTI_EXIT_DISC; lower wins."),
+        key(
+            "community-set",
+            "list of communities",
+            "as they are",
+            "Replaces all communities, large ones too; `[]` removes them.",
+        ),
+        key(
+            "community-remove",
+            "list of communities",
+            "none",
+            "Removes these.",
+        ),
+        key(
+            "community-add",
+            "list of communities",
+            "none",
+            "Adds these.",
+        ),
+        key(
+            "next-hop-self",
+            "boolean",
+            "`false`",
+            "Announce with our own address as the next hop.",
+        ),
+        key(
+            "prepend",
+            "count or list of AS numbers",
+            "nothing",
+            "Puts our AS number this many times, or these numbers, before the AS path; 32 at most.",
+        ),
+    ]],
+};
+
+pub(crate) static FIB: Section = Section {
+    header: "[fib]",
+    doc: "Routes in the kernel.",
+    keys: &[&[
+        key(
+            "enabled",
+            "boolean",
+            "`true`",
+            "`false` on a pure reflector.",
+        ),
+        key(
+            "table",
+            "`\"main\"` or number",
+            "`\"main\"`",
+            "The routing table.",
+        ),
+        key(
+            "metric",
+            "257 to 4294967295",
+            "`10103`",
+            "Of every route of ours. Unusual on purpose: a foreign route of equal metric would be overwritten, and IPv6 metrics to 256 would beat connected routes.",
+        ),
+        key(
+            "protocol",
+            "5 to 255",
+            "`103`",
+            "Our own number on every route and nexthop object; what carries it is ours to change and remove.",
+        ),
+        key(
+            "on-stop",
+            "`\"keep\"` or `\"remove\"`",
+            "`\"keep\"`",
+            "What becomes of our routes when the daemon stops.",
+        ),
+        planned("wait-for-kernel"),
+    ]],
+};
+
+pub(crate) static NEXT_HOP: Section = Section {
+    header: "[next-hop]",
+    doc: "When a next hop is usable.",
+    keys: &[&[
+        key(
+            "require",
+            "boolean",
+            "as `[fib] enabled`",
+            "A path whose next hop the kernel can't reach is not used.",
+        ),
+        key(
+            "via-default",
+            "boolean",
+            "`true`",
+            "A default route may resolve a next hop.",
+        ),
+    ]],
+};
+
+pub(crate) static API: Section = Section {
+    header: "[api]",
+    doc: "The gRPC API.",
+    keys: &[&[
+        key(
+            "unix",
+            "path",
+            "`\"/run/godwit/godwit.sock\"`",
+            "Its socket, mode 0660.",
+        ),
+        key(
+            "group",
+            "name",
+            "`\"godwit\"`",
+            "The system group that may use it; where there is no such group, root alone.",
+        ),
+        planned("tcp"),
+    ]],
+};
+
+pub(crate) static LOG: Section = Section {
+    header: "[log]",
+    doc: "Logs go to standard error.",
+    keys: &[&[
+        key(
+            "level",
+            "text",
+            "`\"info\"`",
+            "`error`, `warn`, `info`, `debug` or `trace`, and others for parts: `\"info,godwit_rib=debug\"`.",
+        ),
+        key(
+            "format",
+            "`\"text\"` or `\"json\"`",
+            "`\"text\"`",
+            "For people or for programs.",
+        ),
+    ]],
+};
+
+/// In the order of the reference.
+pub(crate) static SECTIONS: [&Section; 12] = [
+    &ROUTER,
+    &ORIGINATE,
+    &PEER,
+    &PEER_GROUP,
+    &FAMILY,
+    &RULE,
+    &MATCH,
+    &SET,
+    &FIB,
+    &NEXT_HOP,
+    &API,
+    &LOG,
+];

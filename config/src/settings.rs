@@ -1,0 +1,321 @@
+//! What a peer or a group says, before defaults; and how the two become a
+//! [`PeerConfig`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use godwit_bgp::{Asn, Family};
+use godwit_policy::route::{PolicyRef, PolicySet};
+
+use crate::error::Problem;
+use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, RemoteAs};
+use crate::suggest::closest;
+use crate::values::{hold_time_allowed, no_neighbour};
+
+/// The keys of a `[[peer]]` or a `[peer-group.NAME]`, as far as given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerSettings {
+    pub description: Option<String>,
+    pub disabled: Option<bool>,
+    pub remote_as: Option<RemoteAs>,
+    pub hold_time: Option<Duration>,
+    pub keepalive: Option<Duration>,
+    pub connect_retry: Option<Duration>,
+    pub passive: Option<bool>,
+    pub port: Option<u16>,
+    pub local_address: Option<IpAddr>,
+    pub multihop: Option<u8>,
+    pub next_hop_self: Option<bool>,
+    pub route_reflector_client: Option<bool>,
+    pub import: Option<Vec<String>>,
+    pub export: Option<Vec<String>>,
+    /// By [`Family::index`]; `None`: not named.
+    pub families: [Option<FamilySettings>; Family::COUNT],
+    /// Where the file says so.
+    pub spans: KeySpans,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FamilySettings {
+    pub import: Option<Vec<String>>,
+    pub export: Option<Vec<String>>,
+}
+
+/// Places of keys in the file; empty for what did not come from one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySpans {
+    /// The table as a whole.
+    pub(crate) table: Option<Range<usize>>,
+    pub(crate) keys: BTreeMap<&'static str, Range<usize>>,
+}
+
+const HOLD_TIME: Duration = Duration::from_secs(90);
+const CONNECT_RETRY: Duration = Duration::from_secs(10);
+const PORT: u16 = 179;
+
+impl Config {
+    /// A peer made at run time, by the rules of the file: `group` is one of its
+    /// groups. Errors are one line each.
+    pub fn resolve_peer(
+        &self,
+        key: PeerKey,
+        group: Option<&str>,
+        settings: &PeerSettings,
+    ) -> Result<PeerConfig, Vec<String>> {
+        let group = match group {
+            None => None,
+            Some(name) => match self.groups.get_key_value(name) {
+                Some((name, settings)) => Some((name.as_str(), settings)),
+                None => return Err(vec![no_group(name, self.group_names()).one_line()]),
+            },
+        };
+        let resolver = Resolver {
+            asn: Some(self.router.asn),
+            policies: &self.policies,
+        };
+        resolver
+            .resolve(key, group, settings)
+            .map_err(|problems| problems.iter().map(Problem::one_line).collect())
+    }
+}
+
+pub(crate) fn no_group<'a>(name: &str, groups: impl Iterator<Item = &'a str>) -> Problem {
+    let help = match closest(name, groups) {
+        Some(group) => format!("did you mean `{group}`?"),
+        None => format!("add a `[peer-group.{name}]`, or take the key out"),
+    };
+    Problem::new(format!("no peer group is named `{name}`"), help).label("not found")
+}
+
+pub(crate) struct Resolver<'a> {
+    /// `None`: the file says none that is right, which was complained about.
+    pub asn: Option<Asn>,
+    pub policies: &'a PolicySet,
+}
+
+/// A peer's own settings before its group's.
+struct Merged<'a> {
+    own: &'a PeerSettings,
+    group: Option<&'a PeerSettings>,
+}
+
+impl<'a> Merged<'a> {
+    fn take<T: Clone + 'a>(&self, field: impl Fn(&'a PeerSettings) -> &'a Option<T>) -> Option<T> {
+        field(self.own)
+            .clone()
+            .or_else(|| self.group.and_then(|group| field(group).clone()))
+    }
+
+    /// The problem, at the place that gave `key`, else at the peer.
+    fn at(&self, key: &str, problem: Problem) -> Problem {
+        let given = self.own.spans.keys.get(key);
+        let inherited = || self.group.and_then(|group| group.spans.keys.get(key));
+        let span = given.or_else(inherited).or(self.own.spans.table.as_ref());
+        match span {
+            Some(span) => problem.at(span.clone()),
+            None => problem,
+        }
+    }
+
+    /// The families of the more special one that names any.
+    fn families(&self) -> Option<&'a [Option<FamilySettings>; Family::COUNT]> {
+        let named = |settings: &&PeerSettings| settings.families.iter().any(Option::is_some);
+        let own = Some(self.own).filter(named);
+        own.or(self.group.filter(named)).map(|s| &s.families)
+    }
+
+    /// The policies of one direction and family, the most special that are given.
+    fn names(
+        &self,
+        family: Family,
+        of_family: impl Fn(&FamilySettings) -> &Option<Vec<String>>,
+        of_peer: impl Fn(&'a PeerSettings) -> &'a Option<Vec<String>>,
+    ) -> Option<Vec<String>> {
+        let special = |settings: &PeerSettings| {
+            let family = settings.families.get(family.index())?.as_ref()?;
+            of_family(family).clone()
+        };
+        special(self.own)
+            .or_else(|| of_peer(self.own).clone())
+            .or_else(|| self.group.and_then(special))
+            .or_else(|| self.group.and_then(|group| of_peer(group).clone()))
+    }
+}
+
+impl Resolver<'_> {
+    pub fn resolve(
+        &self,
+        key: PeerKey,
+        group: Option<(&str, &PeerSettings)>,
+        own: &PeerSettings,
+    ) -> Result<PeerConfig, Vec<Problem>> {
+        let merged = Merged {
+            own,
+            group: group.map(|(_, settings)| settings),
+        };
+        let mut problems = Vec::new();
+        let remote_as = merged.take(|s| &s.remote_as);
+        if remote_as.is_none() {
+            let problem = Problem::new(
+                format!("peer {key} has no `remote-as`"),
+                "add `remote-as = NUMBER`, or \"external\" (any AS but ours), or \"internal\" (ours), here or in its group",
+            );
+            problems.push(merged.at("remote-as", problem));
+        }
+        let external = match remote_as {
+            Some(RemoteAs::Asn(asn)) => self.asn.is_some_and(|own| own != asn),
+            Some(RemoteAs::External) => true,
+            Some(RemoteAs::Internal) | None => false,
+        };
+        let hold_time = merged.take(|s| &s.hold_time).unwrap_or(HOLD_TIME);
+        let keepalive = merged.take(|s| &s.keepalive);
+        let local_address = merged.take(|s| &s.local_address);
+        let multihop = merged.take(|s| &s.multihop);
+        let client = merged.take(|s| &s.route_reflector_client).unwrap_or(false);
+        self.check_key(key, &merged, &mut problems);
+        check_timers(hold_time, keepalive, &merged, &mut problems);
+        check_local_address(key, local_address, &merged, &mut problems);
+        if client && external {
+            let problem = Problem::new(
+                format!("external peer {key} can't be a route reflector client"),
+                "reflection is for internal peers (RFC 4456): take the key out, or set `remote-as = \"internal\"`",
+            );
+            problems.push(merged.at(
+                "route-reflector-client",
+                problem.label("internal peers only"),
+            ));
+        }
+        if multihop.is_some_and(|hops| hops < 2) {
+            let problem = Problem::new("one hop is the default", "leave `multihop` out");
+            problems.push(merged.at("multihop", problem));
+        }
+        let families = merged.families();
+        let mut chain = |family, of_family: DirectionOfFamily, of_peer: DirectionOfPeer, key| {
+            let names = merged.names(family, of_family, of_peer);
+            self.chain(names, external).unwrap_or_else(|problem| {
+                problems.push(merged.at(key, *problem));
+                PolicyChain {
+                    names: None,
+                    policy: PolicyRef::reject_all(),
+                }
+            })
+        };
+        let import = Family::ALL.map(|f| chain(f, |f| &f.import, |s| &s.import, "import"));
+        let export = Family::ALL.map(|f| chain(f, |f| &f.export, |s| &s.export, "export"));
+        let Some(remote_as) = remote_as.filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
+        Ok(PeerConfig {
+            key,
+            group: group.map(|(name, _)| name.to_owned()),
+            description: merged.take(|s| &s.description),
+            disabled: merged.take(|s| &s.disabled).unwrap_or(false),
+            remote_as,
+            external,
+            hold_time,
+            keepalive,
+            connect_retry: merged.take(|s| &s.connect_retry).unwrap_or(CONNECT_RETRY),
+            passive: matches!(key, PeerKey::Range(_))
+                || merged.take(|s| &s.passive).unwrap_or(false),
+            port: merged.take(|s| &s.port).unwrap_or(PORT),
+            local_address,
+            multihop,
+            next_hop_self: merged.take(|s| &s.next_hop_self).unwrap_or(false),
+            route_reflector_client: client,
+            families: Family::ALL.map(|f| {
+                families.is_none_or(|named| named.get(f.index()).is_some_and(Option::is_some))
+            }),
+            import,
+            export,
+        })
+    }
+
+    fn chain(
+        &self,
+        names: Option<Vec<String>>,
+        external: bool,
+    ) -> Result<PolicyChain, Box<Problem>> {
+        let policy = match &names {
+            None if external => PolicyRef::no_policy(),
+            None => PolicyRef::accept_all(),
+            Some(names) => self.policies.chain(names).map_err(|error| {
+                Box::new(Problem::new(error.to_string(), "name one of the file"))
+            })?,
+        };
+        Ok(PolicyChain { names, policy })
+    }
+
+    fn check_key(&self, key: PeerKey, merged: &Merged<'_>, problems: &mut Vec<Problem>) {
+        match key {
+            PeerKey::Address(address) => {
+                if let Some(label) = no_neighbour(&address) {
+                    let problem = Problem::new(
+                        format!("no neighbour can have the address {address}"),
+                        "write the neighbour's own address",
+                    );
+                    problems.push(merged.at("address", problem.label(label)));
+                }
+            }
+            PeerKey::Range(range) if range != range.trunc() => {
+                let problem = Problem::new(
+                    "bits beyond the prefix length are set",
+                    format!("write {}", range.trunc()),
+                );
+                problems.push(merged.at("range", problem));
+            }
+            PeerKey::Range(_) => {}
+        }
+    }
+}
+
+type DirectionOfFamily = fn(&FamilySettings) -> &Option<Vec<String>>;
+type DirectionOfPeer = fn(&PeerSettings) -> &Option<Vec<String>>;
+
+fn check_timers(
+    hold_time: Duration,
+    keepalive: Option<Duration>,
+    merged: &Merged<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    if !hold_time_allowed(hold_time) {
+        let problem = Problem::new(
+            "not a hold time that BGP allows",
+            "set 3 s or more, or 0 s to do without keepalives (RFC 4271 §4.2)",
+        );
+        problems.push(merged.at("hold-time", problem));
+    }
+    // Later ones could arrive after the neighbour gave us up.
+    if let Some(interval) = keepalive
+        && !hold_time.is_zero()
+        && (interval.is_zero() || interval * 3 > hold_time)
+    {
+        let problem = Problem::new(
+            "the keepalive interval doesn't fit the hold time",
+            "set at most a third of the hold time, or leave it out (RFC 4271 §10)",
+        );
+        let label = format!("the hold time is {} s", hold_time.as_secs());
+        problems.push(merged.at("keepalive", problem.label(label)));
+    }
+}
+
+fn check_local_address(
+    key: PeerKey,
+    local: Option<IpAddr>,
+    merged: &Merged<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(local) = local else { return };
+    let remote_is_v4 = match key {
+        PeerKey::Address(address) => address.is_ipv4(),
+        PeerKey::Range(range) => range.addr().is_ipv4(),
+    };
+    if local.is_ipv4() != remote_is_v4 {
+        let problem = Problem::new(
+            format!("`local-address` and peer {key} are not of the same kind"),
+            "both must be IPv4 or both IPv6",
+        );
+        problems.push(merged.at("local-address", problem.label("the other kind")));
+    }
+}
