@@ -370,7 +370,7 @@ impl Session {
         self.actions.push_back(Action::Send {
             conn,
             bytes,
-            urgent: kind != MessageType::Open,
+            urgent: matches!(kind, MessageType::Keepalive | MessageType::Notification),
         });
     }
 

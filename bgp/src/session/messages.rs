@@ -8,9 +8,9 @@ use super::conn::{Conn, Phase};
 use super::ending::{After, Ending};
 use super::faults;
 use super::fsm::Session;
-use super::io::{Action, ConnId, Direction, Event, State};
+use super::io::{Action, ConnId, Event, State};
 use super::negotiate::{Negotiated, negotiate};
-use crate::types::Asn;
+use crate::types::{Asn, Family};
 use crate::wire::{Frame, MessageType, Notification, Open, RouteRefresh, decode_update};
 
 impl Session {
@@ -135,9 +135,9 @@ impl Session {
         let by_identifier =
             other.direction != direction && direction == surviving_direction(local, remote);
         let settled = other.state() == State::Established;
-        // A peer that lost its session without our noticing (RFC 4724 §5).
+        // A peer that lost its session without our noticing (RFC 4724 §5). Only
+        // it can have opened one since: we don't connect while Established.
         let restarted = settled
-            && direction == Direction::Incoming
             && self.established_since.is_some_and(|since| opened > since)
             && other
                 .negotiated()
@@ -205,12 +205,13 @@ impl Session {
     }
 
     /// The connection whose hold timer [`handle_timeout`](Session::handle_timeout)
-    /// would let fire now. If its socket has bytes that nobody has read, call
+    /// would let fire now, the one further on if there are two. If its socket has bytes that nobody has read, call
     /// [`unread_bytes`](Session::unread_bytes) first: the peer is alive, we are late.
     pub fn hold_expiring(&self, now: Duration) -> Option<ConnId> {
         self.conns
             .iter()
-            .find(|c| c.timers.hold_deadline().is_some_and(|d| d <= now))
+            .filter(|c| c.timers.hold_deadline().is_some_and(|d| d <= now))
+            .max_by_key(|c| c.state())
             .map(|c| c.id)
     }
 
@@ -242,6 +243,25 @@ impl Session {
         if let Some(conn) = self.conn_mut(conn) {
             conn.timers.blocked(now);
         }
+    }
+
+    /// Asks the peer for its routes again (RFC 2918). False: there is no session,
+    /// or it cannot be asked for these.
+    pub fn request_refresh(&mut self, family: Family) -> bool {
+        let Some(conn) = self.established_at().and_then(|at| self.conns.get(at)) else {
+            return false;
+        };
+        let id = conn.id;
+        let able = |n: &Negotiated| n.route_refresh && n.has(family);
+        if !conn.negotiated().is_some_and(able) {
+            return false;
+        }
+        let refresh = RouteRefresh {
+            afi_safi: family.afi_safi(),
+            subtype: RouteRefresh::REQUEST,
+        };
+        self.send(id, MessageType::RouteRefresh, refresh.encode());
+        true
     }
 
     /// UPDATEs that went to the socket: counted, and as good as a KEEPALIVE

@@ -101,6 +101,39 @@ fn collide_established_lets_the_identifier_decide() {
 }
 
 #[test]
+fn collide_established_says_nothing_about_two_connections_of_the_peers() {
+    let mut strict = config();
+    strict.collide_established = true;
+    let mut lone = Lone::started(strict);
+    let old = lone.accept();
+    lone.frame(old, frame(&with_id(HIGHER).encode()));
+    lone.frame(old, keepalive());
+    let new = lone.accept();
+    lone.actions();
+    lone.frame(new, frame(&with_id(HIGHER).encode()));
+    assert_eq!(closes(&lone.actions()), [new]);
+    assert_eq!(lone.state(), State::Established);
+}
+
+#[test]
+fn a_connection_from_before_established_is_no_restart() {
+    let mut peer = peer_config();
+    peer.capabilities.graceful_restart = Some(GracefulRestart {
+        families: vec![(Family::Ipv4Unicast, true)],
+        ..GracefulRestart::default()
+    });
+    let open = frame(&peer.open(false).encode());
+    let (mut lone, outgoing, incoming) = two(config());
+    lone.now = secs(1);
+    lone.frame(outgoing, open.clone());
+    lone.frame(outgoing, keepalive());
+    lone.actions();
+    lone.frame(incoming, open);
+    assert_eq!(closes(&lone.actions()), [incoming]);
+    assert_eq!(lone.state(), State::Established);
+}
+
+#[test]
 fn a_peer_that_restarts_gracefully_may_replace_its_established_connection() {
     let mut peer = peer_config();
     peer.capabilities.graceful_restart = Some(GracefulRestart {

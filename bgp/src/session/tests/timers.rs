@@ -217,6 +217,21 @@ fn attempts_are_repeated_after_1_2_4_and_then_5_seconds() {
 }
 
 #[test]
+fn attempts_start_over_quickly_once_the_peer_has_answered() {
+    let mut lone = Lone::started(config());
+    for _ in 0..5 {
+        let attempt = lone.attempt();
+        lone.input(Input::ConnectFailed(attempt, "refused".into()));
+        lone.run_for(secs(5));
+    }
+    let conn = lone.accept();
+    lone.frame(conn, frame(&peer_open().encode()));
+    lone.frame(conn, frame(&Notification::new(6, 7).encode()));
+    assert_eq!(lone.state(), State::Active);
+    assert!(lone.session.next_deadline().unwrap() - lone.now <= secs(1));
+}
+
+#[test]
 fn idle_hold_doubles_with_each_failure_up_to_a_minute() {
     let mut lone = Lone::started(config());
     for limit in [1, 2, 4, 8, 16, 32, 60, 60] {

@@ -341,6 +341,23 @@ fn route_refresh_is_passed_on_only_for_a_negotiated_family() {
 }
 
 #[test]
+fn a_refresh_is_asked_for_only_where_the_peer_can_answer() {
+    let mut peer = peer_config();
+    peer.families = vec![Family::Ipv6Unicast];
+    for (knows, able) in [(true, true), (false, false)] {
+        peer.capabilities.route_refresh = knows;
+        let (mut lone, conn) = Lone::open_confirm(config(), &peer.open(false));
+        assert!(!lone.session.request_refresh(Family::Ipv6Unicast));
+        lone.frame(conn, keepalive());
+        lone.actions();
+        assert!(!lone.session.request_refresh(Family::Ipv4Unicast));
+        assert_eq!(lone.session.request_refresh(Family::Ipv6Unicast), able);
+        assert_eq!(kinds(&lone.actions()).len(), usize::from(able));
+        assert_eq!(lone.session.counters().sent.route_refresh, u64::from(able));
+    }
+}
+
+#[test]
 fn events_of_unknown_connections_are_ignored() {
     let (mut lone, conn) = Lone::established(config());
     let stranger = ConnId(4711);
