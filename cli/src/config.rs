@@ -1,13 +1,13 @@
 //! `godwit config`: the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use godwit_proto::v1::ReloadRequest;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::Out;
+use crate::output::{Out, colour_on_stderr};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -24,9 +24,46 @@ pub struct Check {
     file: PathBuf,
 }
 
-pub fn check(command: &Check, _out: &mut Out) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(&command.file)?;
-    Err(Failure::Refused(format!("{} bytes unchecked", text.len())))
+/// What `-o json` tells of a file.
+#[derive(Debug, serde::Serialize)]
+struct Checked<'a> {
+    file: &'a Path,
+    ok: bool,
+    /// As people see them: the text underlined, what to write instead.
+    errors: String,
+    warnings: &'a [String],
+}
+
+pub fn check(command: &Check, out: &mut Out) -> Result<(), Failure> {
+    let file = &command.file;
+    let loaded = godwit_config::load(file);
+    if out.json {
+        let (errors, warnings) = match &loaded {
+            Ok(config) => (String::new(), config.warnings.as_slice()),
+            Err(errors) => (errors.render(false), &[][..]),
+        };
+        out.json(&Checked {
+            file,
+            ok: loaded.is_ok(),
+            errors,
+            warnings,
+        })?;
+        out.flush()?;
+        return loaded.map(drop).map_err(|_| Failure::No);
+    }
+    match loaded {
+        Ok(config) => {
+            for warning in &config.warnings {
+                out.line(warning)?;
+            }
+            out.line(format!("{} is good", file.display()))
+        }
+        Err(errors) => {
+            out.flush()?;
+            eprintln!("{}", errors.render(colour_on_stderr()));
+            Err(Failure::No)
+        }
+    }
 }
 
 pub async fn reload(client: &Client, out: &mut Out) -> Result<(), Failure> {

@@ -13,6 +13,17 @@ pub struct Out {
     colour: bool,
 }
 
+/// On a terminal, unless its owner wants none (no-color.org).
+fn colour_on(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+}
+
+pub fn colour_on_stderr() -> bool {
+    colour_on(&io::stderr())
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     #[default]
@@ -26,9 +37,7 @@ pub enum Tone {
 impl Out {
     pub fn stdout(format: Format) -> Out {
         let stdout = io::stdout();
-        let colour = stdout.is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-            && std::env::var_os("TERM").is_none_or(|v| v != "dumb");
+        let colour = colour_on(&stdout);
         Out {
             writer: Box::new(BufWriter::new(stdout)),
             json: format == Format::Json,

@@ -330,3 +330,27 @@ fn completions_and_manual_need_no_daemon() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(pages.join("godwit-peer-add.1").exists());
 }
+
+#[test]
+fn a_good_file_needs_no_daemon() {
+    let place = Place::empty();
+    let file = place.directory.path().join("godwit.toml");
+    std::fs::write(&file, "[router]\nasn = 64512\n").unwrap();
+    let run = place.run(&format!("config check {}", file.display()));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.ends_with("is good\n"), "{}", run.stdout);
+}
+
+#[test]
+fn a_wrong_file_exits_1_and_shows_the_place() {
+    let place = Place::empty();
+    let file = place.directory.path().join("godwit.toml");
+    std::fs::write(&file, "[router]\nasn = 64512\nasm = 1\n").unwrap();
+    let run = place.run(&format!("config check {}", file.display()));
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("asm"), "{}", run.stderr);
+    assert!(run.stderr.contains("^^^"), "{}", run.stderr);
+    let run = place.run(&format!("config check -o json {}", file.display()));
+    assert_eq!(run.code, Some(1));
+    assert_eq!(run.json()["ok"], json!(false));
+}

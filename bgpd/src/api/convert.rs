@@ -1,0 +1,190 @@
+//! From the daemon's own types to messages.
+
+use std::time::{Duration, SystemTime};
+
+use godwit_bgp::session::{Counters as SessionCounters, ErrorOrigin, SessionError, State};
+use godwit_bgp::wire::Capability as WireCapability;
+use godwit_bgp::{Family, SessionKind};
+use godwit_proto::v1;
+use godwit_rib::PeerCounters;
+use prost_types::Timestamp;
+
+use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
+
+pub fn time(at: SystemTime) -> Option<Timestamp> {
+    Some(at.into())
+}
+
+/// Beyond 10,000 years there is no span that anybody configures.
+pub fn span(span: Duration) -> Option<prost_types::Duration> {
+    span.try_into().ok()
+}
+
+/// Families that are set in the message; none: none was named.
+pub fn families(field: &str, numbers: &[i32]) -> Result<Vec<Family>, tonic::Status> {
+    let known = |(i, n): (usize, &i32)| {
+        v1::Family::try_from(*n)
+            .ok()
+            .and_then(v1::Family::known)
+            .ok_or_else(|| super::error::bad_field(format!("{field}[{i}]"), "no such family"))
+    };
+    numbers.iter().enumerate().map(known).collect()
+}
+
+/// A peer as it stands; `counters` are the RIB's, while its session is up.
+pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
+    let status = view.status();
+    v1::Peer {
+        address: status.address.to_string(),
+        description: status.description.clone().unwrap_or_default(),
+        group: status.group.clone().unwrap_or_default(),
+        source: source(status.origin) as i32,
+        kind: kind(status.kind) as i32,
+        local_asn: status.local_asn.0,
+        remote_asn: status.remote_asn.map_or(0, |asn| asn.0),
+        disabled: status.disabled,
+        passive: status.passive,
+        state: state(status.state) as i32,
+        state_since: status.state_since.and_then(time),
+        session: status.session.as_ref().map(session),
+        timers: Some(timers(&status)),
+        counters: Some(self::counters(&view.figures())),
+        last_error: status.last_error.as_ref().map(last_error),
+        families: Family::ALL
+            .into_iter()
+            .filter(|f| status.families[f.index()])
+            .map(|f| peer_family(&status, f, counters))
+            .collect(),
+    }
+}
+
+fn source(origin: PeerOrigin) -> v1::PeerSource {
+    match origin {
+        PeerOrigin::File => v1::PeerSource::File,
+        PeerOrigin::Range(_) => v1::PeerSource::Range,
+        PeerOrigin::Runtime => v1::PeerSource::Runtime,
+    }
+}
+
+fn kind(kind: Option<SessionKind>) -> v1::SessionKind {
+    match kind {
+        None => v1::SessionKind::Unspecified,
+        Some(SessionKind::External) => v1::SessionKind::External,
+        Some(SessionKind::Internal) => v1::SessionKind::Internal,
+        Some(SessionKind::InternalClient) => v1::SessionKind::InternalClient,
+    }
+}
+
+fn state(state: State) -> v1::SessionState {
+    match state {
+        State::Idle => v1::SessionState::Idle,
+        State::Connect => v1::SessionState::Connect,
+        State::Active => v1::SessionState::Active,
+        State::OpenSent => v1::SessionState::OpenSent,
+        State::OpenConfirm => v1::SessionState::OpenConfirm,
+        State::Established => v1::SessionState::Established,
+    }
+}
+
+fn session(session: &SessionStatus) -> v1::Session {
+    let agreed = &session.negotiated;
+    v1::Session {
+        remote_router_id: agreed.remote_router_id.to_string(),
+        local_endpoint: session.local.to_string(),
+        remote_endpoint: session.remote.to_string(),
+        four_octet_as: agreed.as4,
+        extended_message: agreed.extended_message,
+        route_refresh: agreed.route_refresh,
+        families: Family::ALL
+            .into_iter()
+            .filter(|f| agreed.families[f.index()])
+            .map(|f| v1::Family::from(f) as i32)
+            .collect(),
+        local_capabilities: agreed.local.capabilities.iter().map(capability).collect(),
+        remote_capabilities: agreed.remote.capabilities.iter().map(capability).collect(),
+    }
+}
+
+fn capability(capability: &WireCapability) -> v1::Capability {
+    v1::Capability {
+        code: capability.code().into(),
+        text: capability.to_string(),
+    }
+}
+
+fn timers(status: &PeerStatus) -> v1::Timers {
+    let (hold, keepalive) = match &status.session {
+        Some(session) => (
+            session.negotiated.hold_time,
+            Some(session.negotiated.keepalive),
+        ),
+        None => (status.hold_time, status.keepalive),
+    };
+    v1::Timers {
+        hold_time: span(hold),
+        // RFC 4271 §4.4: a third, unless something else is configured.
+        keepalive: span(keepalive.unwrap_or(hold / 3)),
+        connect_retry: span(status.connect_retry),
+    }
+}
+
+fn counters(figures: &PeerFigures) -> v1::Counters {
+    let messages: &SessionCounters = &figures.messages;
+    v1::Counters {
+        received: Some(message_counters(&messages.received, figures.octets_in)),
+        sent: Some(message_counters(&messages.sent, figures.octets_out)),
+        established: messages.established,
+        treated_as_withdraw: figures.treated_as_withdraw,
+        attributes_discarded: figures.attributes_discarded,
+    }
+}
+
+fn message_counters(
+    counts: &godwit_bgp::session::MessageCounts,
+    bytes: u64,
+) -> v1::MessageCounters {
+    v1::MessageCounters {
+        open: counts.open,
+        update: counts.update,
+        notification: counts.notification,
+        keepalive: counts.keepalive,
+        route_refresh: counts.route_refresh,
+        bytes,
+    }
+}
+
+fn last_error((at, error): &(SystemTime, SessionError)) -> v1::PeerError {
+    let (code, subcode) = error
+        .notification
+        .as_ref()
+        .map_or((0, 0), |n| (n.code.into(), n.subcode.into()));
+    v1::PeerError {
+        text: error.to_string(),
+        code,
+        subcode,
+        sent: error.origin == ErrorOrigin::Sent,
+        at: time(*at),
+    }
+}
+
+fn peer_family(
+    status: &PeerStatus,
+    family: Family,
+    counters: Option<&PeerCounters>,
+) -> v1::PeerFamily {
+    let i = family.index();
+    let counters = counters.copied().unwrap_or_default();
+    let session = status.session.as_ref();
+    v1::PeerFamily {
+        family: v1::Family::from(family) as i32,
+        negotiated: session.is_some_and(|s| s.negotiated.families[i]),
+        received: counters.received[i],
+        accepted: counters.accepted[i],
+        rejected: counters.rejected[i],
+        best: counters.best[i],
+        advertised: counters.advertised[i],
+        end_of_rib_received: session.is_some_and(|s| s.end_of_rib(family)),
+        import: status.import[i].clone(),
+        export: status.export[i].clone(),
+    }
+}
