@@ -220,13 +220,14 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         table: Some(table.span()),
         ..KeySpans::default()
     };
+    // A place is kept for a wrong value too: it is not to be called missing.
     macro_rules! take {
-        ($key:literal, $read:expr) => {
-            table.value($key, $read).map(|value| {
-                spans.keys.insert($key, value.span());
-                value.into_inner()
-            })
-        };
+        ($key:literal, $read:expr) => {{
+            if let Some(span) = table.value_span($key) {
+                spans.keys.insert($key, span);
+            }
+            table.plain($key, $read)
+        }};
     }
     let second = Duration::from_secs(1);
     let mut names = |key| {
@@ -281,19 +282,8 @@ fn peers(
     for table in root.tables("peer", &schema::PEER) {
         let mut own = settings(&table, resolver.policies);
         own.description = table.plain("description", values::string);
-        let group = table.value("group", values::string);
-        let group = match &group {
-            None => None,
-            Some(name) => match groups.get_key_value(name.get_ref().as_str()) {
-                Some((name, settings)) => Some((name.as_str(), settings)),
-                None => {
-                    let names = groups.keys().map(String::as_str);
-                    problems.push(no_group(name.get_ref(), names).at(name.span()));
-                    continue;
-                }
-            },
-        };
-        let Some((key, span)) = peer_key(&table) else {
+        let (key, group) = (peer_key(&table), peer_group(&table, groups));
+        let (Some((key, span)), Ok(group)) = (key, group) else {
             continue;
         };
         if let Some(first) = seen.insert(key, span.clone()) {
@@ -314,14 +304,30 @@ fn peers(
                 warn_of_silence(&peer, span, warnings);
                 peers.push(peer);
             }
-            // A wrong value of its own was complained about already.
-            Err(found) => found
-                .into_iter()
-                .filter(|_| !(own.remote_as.is_none() && table.has("remote-as")))
-                .for_each(|problem| problems.push(problem)),
+            Err(found) => found.into_iter().for_each(|problem| problems.push(problem)),
         }
     }
     peers
+}
+
+/// `Err`: it names a group that doesn't exist, which was complained about.
+fn peer_group<'g>(
+    table: &Table<'_>,
+    groups: &'g BTreeMap<String, PeerSettings>,
+) -> Result<Option<(&'g str, &'g PeerSettings)>, ()> {
+    if !table.has("group") {
+        return Ok(None);
+    }
+    let name = table.value("group", values::string).ok_or(())?;
+    match groups.get_key_value(name.get_ref().as_str()) {
+        Some((name, settings)) => Ok(Some((name.as_str(), settings))),
+        None => {
+            let names = groups.keys().map(String::as_str);
+            let problem = no_group(name.get_ref(), names).at(name.span());
+            table.problems().push(problem);
+            Err(())
+        }
+    }
 }
 
 fn peer_key(table: &Table<'_>) -> Option<(PeerKey, Range<usize>)> {

@@ -154,6 +154,10 @@ impl<'a> Table<'a> {
         Some(self.items(value, true, item))
     }
 
+    pub fn value_span(&self, key: &'static str) -> Option<Range<usize>> {
+        self.entry(key).map(|(_, value)| value.span())
+    }
+
     /// The place of `[]`.
     pub fn empty_list(&self, key: &'static str) -> Option<Range<usize>> {
         let (_, value) = self.entry(key)?;

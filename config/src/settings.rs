@@ -108,12 +108,15 @@ impl<'a> Merged<'a> {
             .or_else(|| self.group.and_then(|group| field(group).clone()))
     }
 
+    /// The place that gave `key`.
+    fn span(&self, key: &str) -> Option<&Range<usize>> {
+        let inherited = || self.group.and_then(|group| group.spans.keys.get(key));
+        self.own.spans.keys.get(key).or_else(inherited)
+    }
+
     /// The problem, at the place that gave `key`, else at the peer.
     fn at(&self, key: &str, problem: Problem) -> Problem {
-        let given = self.own.spans.keys.get(key);
-        let inherited = || self.group.and_then(|group| group.spans.keys.get(key));
-        let span = given.or_else(inherited).or(self.own.spans.table.as_ref());
-        match span {
+        match self.span(key).or(self.own.spans.table.as_ref()) {
             Some(span) => problem.at(span.clone()),
             None => problem,
         }
@@ -157,7 +160,7 @@ impl Resolver<'_> {
         };
         let mut problems = Vec::new();
         let remote_as = merged.take(|s| &s.remote_as);
-        if remote_as.is_none() {
+        if remote_as.is_none() && merged.span("remote-as").is_none() {
             let problem = Problem::new(
                 format!("peer {key} has no `remote-as`"),
                 "add `remote-as = NUMBER`, or \"external\" (any AS but ours), or \"internal\" (ours), here or in its group",

@@ -1,0 +1,193 @@
+use std::time::Duration;
+
+use godwit_bgp::Asn;
+use godwit_config::{OnStop, PeerKey, PeerSettings, RemoteAs};
+use godwit_policy::route::PolicyRef;
+
+use crate::{ROUTER, ok};
+
+#[test]
+fn as_number_and_one_peer_are_enough() {
+    let config = ok("[router]\nasn = 64512\n[[peer]]\naddress = '10.0.0.254'\nremote-as = 65000");
+    let peer = &config.peers[0];
+    assert_eq!(config.router.asn, Asn(64512));
+    assert_eq!(config.router.router_id, None);
+    let listen: Vec<String> = config.router.listen.iter().map(|a| a.to_string()).collect();
+    assert_eq!(listen, ["0.0.0.0:179", "[::]:179"]);
+    assert_eq!(config.router.max_paths_external, 16);
+    assert_eq!(peer.hold_time, Duration::from_secs(90));
+    assert_eq!(peer.families, [true, true]);
+    assert_eq!(peer.remote_as, RemoteAs::Asn(Asn(65000)));
+    assert_eq!((peer.external, peer.ttl(), peer.port), (true, 1, 179));
+    assert_eq!(
+        (config.fib.table, config.fib.metric, config.fib.protocol),
+        (254, 10103, 103)
+    );
+    assert_eq!(config.fib.on_stop, OnStop::Keep);
+    assert!(config.next_hop.require && config.next_hop.via_default);
+}
+
+#[test]
+fn without_policies_an_external_peer_passes_nothing_and_an_internal_one_all() {
+    let config = ok(&format!(
+        "{ROUTER}[[peer]]\naddress = '10.0.0.1'\nremote-as = 'external'\n\
+         [[peer]]\naddress = '10.0.0.2'\nremote-as = 64512\n"
+    ));
+    assert_eq!(config.peers[0].import[0].policy, PolicyRef::no_policy());
+    assert_eq!(config.peers[0].export[1].policy, PolicyRef::no_policy());
+    assert_eq!(config.peers[1].import[0].policy, PolicyRef::accept_all());
+    assert!(!config.peers[1].external);
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].contains("external peer 10.0.0.1 has no `import` and `export`: no route passes in either direction (RFC 8212)"), "{}", config.warnings[0]);
+}
+
+#[test]
+fn a_peers_own_keys_come_before_its_groups() {
+    let config = ok(&format!(
+        "{ROUTER}
+[peer-group.g]
+remote-as = 'external'
+hold-time = '9s'
+port = 1790
+import = ['accept-all']
+[peer-group.g.family.ipv4-unicast]
+export = ['reject-all']
+
+[[peer]]
+address = '10.0.0.1'
+group = 'g'
+hold-time = '30s'
+[[peer]]
+address = '10.0.0.2'
+group = 'g'
+export = ['accept-all']
+[peer.family.ipv6-unicast]
+import = ['reject-all']
+"
+    ));
+    let [one, two] = &config.peers[..] else {
+        panic!("two peers")
+    };
+    assert_eq!((one.hold_time.as_secs(), one.port), (30, 1790));
+    assert_eq!(one.group.as_deref(), Some("g"));
+    assert_eq!(one.families, [true, false]);
+    assert_eq!(one.export[0].names, Some(vec!["reject-all".to_owned()]));
+    assert_eq!(two.families, [false, true]);
+    assert_eq!(two.export[1].names, Some(vec!["accept-all".to_owned()]));
+    assert_eq!(two.import[1].policy, PolicyRef::reject_all());
+}
+
+#[test]
+fn the_address_then_the_longest_range_names_the_peer() {
+    let config = ok(&format!(
+        "{ROUTER}
+[[peer]]
+range = '10.0.0.0/8'
+remote-as = 'internal'
+[[peer]]
+range = '10.1.0.0/16'
+remote-as = 'internal'
+[[peer]]
+address = '10.1.0.1'
+remote-as = 'internal'
+"
+    ));
+    let key = |address: &str| {
+        let peer = config.peer_for(address.parse().unwrap());
+        peer.map(|peer| peer.key.to_string())
+    };
+    assert_eq!(key("10.1.0.1").as_deref(), Some("10.1.0.1"));
+    assert_eq!(key("10.1.0.2").as_deref(), Some("10.1.0.0/16"));
+    assert_eq!(key("10.2.0.2").as_deref(), Some("10.0.0.0/8"));
+    assert_eq!(key("192.0.2.1"), None);
+    assert!(config.peers[0].passive);
+}
+
+#[test]
+fn max_paths_is_the_default_of_both_kinds() {
+    let config = ok("[router]\nasn = 1\nmax-paths = 4\nmax-paths-internal = 2");
+    assert_eq!(
+        (
+            config.router.max_paths_external,
+            config.router.max_paths_internal
+        ),
+        (4, 2)
+    );
+}
+
+#[test]
+fn next_hops_are_not_required_where_the_fib_is_off() {
+    assert!(
+        !ok(&format!("{ROUTER}[fib]\nenabled = false"))
+            .next_hop
+            .require
+    );
+}
+
+#[test]
+fn rules_take_what_the_reference_says() {
+    let config = ok(&format!(
+        "{ROUTER}
+[policy.prefix-set]
+pods = ['10.244.0.0/16{{16,28}}', '10.0.0.0/8', 'fd00::/8+']
+[policy.community-set]
+ours = ['64512:100', '64512:1:2']
+[[policy.route.p]]
+match = {{ prefix-set = 'pods', community = ['ours', 'no-export'], neighbour = [65000, '10.0.0.1'], family = 'ipv4-unicast' }}
+set = {{ local-pref = 200, med = 0, community-set = [], community-remove = 'ours', community-add = ['64512:7'], next-hop-self = true, prepend = [65001, 65001] }}
+then = 'next'
+[[policy.route.p]]
+set = {{ prepend = 3 }}
+"
+    ));
+    let rules = &config.policy_spec().policies["p"];
+    assert_eq!(rules.len(), 2);
+    assert_eq!(rules[0].matches.communities.len(), 3);
+    assert_eq!(rules[0].matches.neighbours.len(), 2);
+    assert_eq!(rules[0].sets.community_remove.len(), 2);
+    assert_eq!(rules[0].sets.community_set, Some(vec![]));
+    assert_eq!(rules[0].sets.prepend.len(), 2);
+    assert_eq!(rules[1].then, None);
+    assert!(config.policies().chain(&["p", "accept-all"]).is_ok());
+}
+
+#[test]
+fn originates_that_overlap_are_a_warning() {
+    let config = ok(&format!(
+        "{ROUTER}[[originate]]\nprefix = '10.0.0.0/8'\n[[originate]]\nprefix = '10.1.0.0/16'\nblackhole = true"
+    ));
+    assert_eq!(config.originate.len(), 2);
+    assert!(config.warnings[0].starts_with("warning: 10.1.0.0/16 and 10.0.0.0/8 overlap"));
+}
+
+#[test]
+fn a_peer_made_at_run_time_follows_the_files_rules() {
+    let config = ok(&format!(
+        "{ROUTER}[peer-group.g]\nremote-as = 'external'\nimport = ['accept-all']\nexport = ['accept-all']"
+    ));
+    let key = PeerKey::Address("10.0.0.1".parse().unwrap());
+    let peer = config
+        .resolve_peer(key, Some("g"), &PeerSettings::default())
+        .unwrap();
+    assert!(peer.external);
+    let settings = PeerSettings {
+        hold_time: Some(Duration::from_secs(2)),
+        import: Some(vec!["nope".to_owned()]),
+        ..PeerSettings::default()
+    };
+    let errors = config.resolve_peer(key, None, &settings).unwrap_err();
+    assert!(
+        errors[0].starts_with("peer 10.0.0.1 has no `remote-as`: "),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].starts_with("not a hold time that BGP allows: "),
+        "{errors:?}"
+    );
+    assert!(
+        errors[2].starts_with("no routing policy is named \"nope\": "),
+        "{errors:?}"
+    );
+    let errors = config.resolve_peer(key, Some("h"), &settings).unwrap_err();
+    assert_eq!(errors, ["no peer group is named `h`: did you mean `g`?"]);
+}
