@@ -52,7 +52,8 @@ pub(super) struct Reader {
     update: Update,
     ctx: DecodeContext,
     seen: Seen,
-    last_code: u8,
+    /// One more than the type of the last attribute kept.
+    next_code: u16,
     /// Attributes other than MP_UNREACH_NLRI were there.
     others: bool,
 }
@@ -104,7 +105,7 @@ impl Reader {
             update,
             ctx,
             seen,
-            last_code: 0,
+            next_code: 0,
             others: false,
         };
         reader.attributes(&view)?;
@@ -163,8 +164,8 @@ impl Reader {
     /// Adds a kept attribute to the spans, as long as they are canonical.
     #[inline]
     fn keep(&mut self, attr: &RawAttr<'_>, at: (usize, usize)) {
-        let in_order = attr.code > self.last_code;
-        self.last_code = attr.code;
+        let in_order = u16::from(attr.code) >= self.next_code;
+        self.next_code = u16::from(attr.code) + 1;
         let Some(spans) = &mut self.update.attrs.spans else {
             return;
         };
