@@ -1,0 +1,60 @@
+//! What the daemon gives to the RIB and hears from it.
+
+pub mod read;
+pub mod spec;
+
+use godwit_bgp::{Family, NextHop};
+
+pub use read::{
+    ExplainedPath, Explanation, PathFate, PeerCounters, PrefixFilter, RouteCursor, RouteEntry,
+    RoutePage, RouteQuery, RouteView, Summary, WhyNot,
+};
+pub use spec::{LocalRoute, PeerSpec, RibConfig};
+
+/// A peer of the RIB from [`peer_up`](crate::Rib::peer_up) until the
+/// [`RibEvent::PeerGone`] that follows [`peer_down`](crate::Rib::peer_down).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u16);
+
+impl PeerId {
+    /// The daemon itself, source of the routes it originates.
+    pub const LOCAL: PeerId = PeerId(0);
+}
+
+/// Names an observer of changes (see [`Rib::open_tap`](crate::Rib::open_tap)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TapId(pub u32);
+
+/// What a tap's poll found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapPoll {
+    /// There is more now.
+    More,
+    /// All is read; a [`RibEvent::TapReady`] will tell when there is more.
+    Empty,
+    /// The tap was too slow and changes are lost: read the routes anew.
+    Lapped,
+}
+
+/// What the RIB tells the daemon, unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RibEvent {
+    /// [`poll_frames`](crate::Rib::poll_frames) has something for this peer.
+    /// Said once until it was polled empty.
+    FramesReady(PeerId),
+    /// [`poll_fib`](crate::Rib::poll_fib) has something. Said once until it was
+    /// polled empty.
+    FibReady,
+    /// [`poll_tap`](crate::Rib::poll_tap) has something. Said once until it was
+    /// polled empty.
+    TapReady(TapId),
+    /// The peer has sent its End-of-RIB for this family (RFC 4724 §2).
+    EndOfRib(PeerId, Family),
+    /// Some path needs this next hop: say what becomes of it by
+    /// [`next_hop`](crate::Rib::next_hop). Unreachable until then.
+    TrackNextHop(NextHop),
+    /// No path needs it any more.
+    UntrackNextHop(NextHop),
+    /// The last path of a peer that went down is gone, and its id is free.
+    PeerGone(PeerId),
+}

@@ -1,0 +1,184 @@
+//! Reading: pages of routes, the story of one prefix, counters.
+
+use core::time::Duration;
+use std::net::IpAddr;
+
+use godwit_bgp::Family;
+use godwit_bgp::attrs::AttrsBuf;
+use godwit_policy::route::RuleName;
+use ipnet::IpNet;
+
+use super::PeerId;
+use crate::decide::Step;
+use crate::fib::FibTarget;
+use crate::path::Verdict;
+
+/// Which routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteView {
+    /// Every path of every peer, rejected ones too.
+    All,
+    /// The best path of each prefix.
+    Best,
+    /// All that a peer sent, as it sent it.
+    Received(PeerId),
+    /// What the import policy let through, as it left it.
+    Accepted(PeerId),
+    /// What the import policy or a sanity check kept out, as received.
+    Rejected(PeerId),
+    /// What we advertise to a peer, as it leaves us.
+    Advertised(PeerId),
+}
+
+/// Which prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PrefixFilter {
+    #[default]
+    Any,
+    Exact(IpNet),
+    /// This prefix and all inside it.
+    Longer(IpNet),
+    /// This prefix and all that contain it.
+    Covering(IpNet),
+    /// The longest prefix with a path in view that contains this address.
+    LongestMatch(IpAddr),
+}
+
+/// What to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteQuery {
+    pub view: RouteView,
+    /// `None`: both.
+    pub family: Option<Family>,
+    pub prefix: PrefixFilter,
+}
+
+/// Where the next page begins. Opaque; stays good while routes change: a route
+/// that was there all the time is listed exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteCursor(pub u64);
+
+/// One path of one prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteEntry {
+    pub prefix: IpNet,
+    /// Whom we have it from.
+    pub peer: PeerId,
+    /// Index into [`RoutePage::attrs`].
+    pub attrs: usize,
+    pub best: bool,
+    /// Used besides the best one.
+    pub multipath: bool,
+    pub verdict: Verdict,
+    /// The rule that rejected it.
+    pub rejected_by: Option<RuleName>,
+    /// When it came, as the caller told time then; whole seconds.
+    pub since: Duration,
+    /// The kernel holds the prefix as we want it.
+    pub installed: bool,
+    /// The errno with which the kernel refused.
+    pub install_error: Option<i32>,
+    /// Of a peer that is gone; about to be removed.
+    pub stale: bool,
+}
+
+/// A part of an answer.
+#[derive(Clone, Debug, Default)]
+pub struct RoutePage {
+    /// Attribute sets of the entries, each once.
+    pub attrs: Vec<AttrsBuf>,
+    pub entries: Vec<RouteEntry>,
+    /// `None`: this was the last. A page may be short, even empty, and yet not
+    /// the last: reading stops after a bounded number of prefixes.
+    pub next: Option<RouteCursor>,
+}
+
+/// What became of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathFate {
+    /// The best; the step is the one that ruled out the last rival.
+    Best(Step),
+    /// Not the best, but used besides it; the step is where it fell behind.
+    Multipath(Step),
+    /// Ruled out at this step.
+    Lost(Step),
+    /// Never took part: its next hop is unreachable or unknown.
+    Unreachable,
+    /// Never took part: kept out at import.
+    Rejected,
+    /// Of a peer that is gone; about to be removed.
+    Stale,
+}
+
+/// One path and why it is used or not.
+#[derive(Clone, Debug)]
+pub struct ExplainedPath {
+    pub peer: PeerId,
+    pub received: AttrsBuf,
+    /// After the import policy, where it was accepted.
+    pub accepted: Option<AttrsBuf>,
+    pub verdict: Verdict,
+    /// The rule of the import policy that decided.
+    pub rule: Option<RuleName>,
+    pub fate: PathFate,
+    pub igp_cost: Option<u32>,
+    pub since: Duration,
+}
+
+/// Why a peer does not get the best route of a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The route came from it.
+    Source,
+    /// The family was not negotiated.
+    Family,
+    NoAdvertise,
+    NoExport,
+    /// From one non-client to another (RFC 4456 §6).
+    NotReflected,
+    /// A rule of the export policy.
+    Policy(RuleName),
+    /// We have no next hop of this family towards it.
+    NoNextHop,
+    /// The attributes don't fit a message of the size it takes.
+    TooLong,
+}
+
+/// The story of one prefix.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub prefix: IpNet,
+    /// Best first, then in no order that matters.
+    pub paths: Vec<ExplainedPath>,
+    /// What the kernel was last told.
+    pub fib: FibTarget,
+    pub installed: bool,
+    pub install_error: Option<i32>,
+    /// Who gets the best route, in which form.
+    pub advertised_to: Vec<(PeerId, AttrsBuf)>,
+    pub not_advertised_to: Vec<(PeerId, WhyNot)>,
+}
+
+/// Numbers of one peer, by family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// Prefixes held of it.
+    pub received: [u64; Family::COUNT],
+    pub accepted: [u64; Family::COUNT],
+    pub rejected: [u64; Family::COUNT],
+    /// Prefixes whose best path is its.
+    pub best: [u64; Family::COUNT],
+    pub advertised: [u64; Family::COUNT],
+}
+
+/// Numbers of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub prefixes: [u64; Family::COUNT],
+    pub paths: [u64; Family::COUNT],
+    /// Distinct attribute sets.
+    pub attribute_sets: u64,
+    pub next_hops: u64,
+    pub peers: u64,
+    pub update_groups: u64,
+}

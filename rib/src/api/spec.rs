@@ -1,0 +1,72 @@
+//! What the RIB has to know about the router and its peers.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use godwit_bgp::attrs::AttrsBuf;
+use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_policy::route::PolicyRef;
+use ipnet::IpNet;
+
+/// What holds for the whole router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RibConfig {
+    pub asn: Asn,
+    pub router_id: RouterId,
+    /// RFC 4456 §7.
+    pub cluster_id: RouterId,
+    /// The most external paths of equal merit to use at once; at least 1.
+    pub max_paths_external: u16,
+    /// The same for internal paths.
+    pub max_paths_internal: u16,
+    /// External paths of other neighbour ASes, and internal ones of other AS
+    /// paths, are of equal merit when their AS paths are equally long.
+    pub multipath_relax: bool,
+    /// Ask for the state of next hops, and use no path before its next hop is
+    /// known to be reachable. Otherwise all are, at cost 0.
+    pub require_next_hop: bool,
+    /// Produce changes for the kernel.
+    pub fib: bool,
+}
+
+/// What holds for one peer while its session is up.
+#[derive(Clone, Debug)]
+pub struct PeerSpec {
+    pub address: IpAddr,
+    pub asn: Asn,
+    pub router_id: RouterId,
+    /// Our AS as this peer sees it.
+    pub local_asn: Asn,
+    /// Our end of the session.
+    pub local_address: IpAddr,
+    pub local_link_local: Option<Ipv6Addr>,
+    /// What we put where we set ourselves as next hop; `None`: routes that
+    /// need it are not advertised.
+    pub own_next_hop: [Option<NextHop>; Family::COUNT],
+    pub kind: SessionKind,
+    /// Negotiated families (RFC 4760).
+    pub families: [bool; Family::COUNT],
+    /// Both sides speak four-octet AS numbers (RFC 6793).
+    pub as4: bool,
+    /// The largest message it takes, in bytes (RFC 8654).
+    pub max_message: usize,
+    pub import: [PolicyRef; Family::COUNT],
+    pub export: [PolicyRef; Family::COUNT],
+    /// Internal peers: send routes that were not reflected with ourselves as
+    /// next hop.
+    pub next_hop_self: bool,
+    /// External peers: it is on the subnet of our own next hop, so the next
+    /// hop of a route learned from another such peer there may stand (RFC 4271
+    /// §5.1.3, "third party").
+    pub shared_subnet: bool,
+}
+
+/// A route that the daemon originates.
+#[derive(Clone, Debug)]
+pub struct LocalRoute {
+    pub prefix: IpNet,
+    /// Its next hop is not used: peers get ours.
+    pub attrs: AttrsBuf,
+    /// Put a blackhole into the kernel, so that what no more specific route
+    /// takes goes nowhere.
+    pub blackhole: bool,
+}

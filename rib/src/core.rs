@@ -1,0 +1,251 @@
+//! Paths, destinations and decisions: the part of the RIB that all others
+//! read.
+
+use std::collections::VecDeque;
+
+use crate::api::{PeerId, RibConfig, RibEvent};
+use crate::decide::{Candidates, View};
+use crate::dest::{DIRTY, GRAVE, PENDING, State, TOUCHED, Tables};
+use crate::interner::Interner;
+use crate::path::{Path, Paths};
+use crate::peers::Peers;
+use crate::ring::{Mark, Ring};
+use crate::slab::NONE;
+
+/// A destination without paths, in line to be freed.
+#[derive(Clone, Copy, Debug)]
+pub struct Grave {
+    pub mark: Mark,
+    /// Since when nothing but what was sent out by then can name it.
+    pub quiet: Option<Quiet>,
+}
+
+/// Positions in the streams that name destinations by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    pub ring: u64,
+    pub run: u64,
+}
+
+/// What the parts share. Whoever changes a path or a destination does it
+/// here, so that references, counters and marks stay true.
+#[derive(Debug)]
+pub struct Core {
+    pub config: RibConfig,
+    pub tables: Tables,
+    pub paths: Paths,
+    pub attrs: Interner,
+    pub peers: Peers,
+    pub ring: Ring,
+    /// Destinations that wait for a decision.
+    pub dirty: VecDeque<Mark>,
+    pub graves: VecDeque<Grave>,
+    /// Somebody wants to know of every change of paths, not only of the best.
+    pub watch_paths: bool,
+    pub path_count: [u64; 2],
+    pub events: VecDeque<RibEvent>,
+}
+
+impl Core {
+    pub fn new(config: RibConfig) -> Self {
+        let mut attrs = Interner::default();
+        attrs.next_hops.set_tracking(config.require_next_hop);
+        Core {
+            config,
+            tables: Tables::default(),
+            paths: Paths::default(),
+            attrs,
+            peers: Peers::default(),
+            ring: Ring::default(),
+            dirty: VecDeque::new(),
+            graves: VecDeque::new(),
+            watch_paths: false,
+            path_count: [0; 2],
+            events: VecDeque::new(),
+        }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View {
+            paths: &self.paths,
+            attrs: &self.attrs,
+            peers: &self.peers.briefs,
+        }
+    }
+
+    pub fn state(&self, mark: Mark) -> &State {
+        self.tables.state(mark)
+    }
+
+    /// The path of this peer, by its place in the list: (before, itself).
+    pub fn path_of(&self, mark: Mark, peer: PeerId) -> Option<(u32, u32)> {
+        let mut before = NONE;
+        let mut id = self.tables.state(mark).paths;
+        while id != NONE {
+            let path = self.paths.at(id);
+            if path.peer == peer {
+                return Some((before, id));
+            }
+            before = id;
+            id = path.next;
+        }
+        None
+    }
+
+    /// Puts a path in, in place of what the peer had there before. Takes over
+    /// the references to both blocks.
+    pub fn put_path(&mut self, mark: Mark, new: Path) {
+        let family = mark.family().index();
+        match self.path_of(mark, new.peer) {
+            Some((_, id)) => {
+                let old = *self.paths.at(id);
+                if old.attr_in == new.attr_in
+                    && old.attr == new.attr
+                    && old.flags == new.flags
+                    && old.generation == new.generation
+                {
+                    self.attrs.release(new.attr_in);
+                    self.attrs.release(new.attr);
+                    return;
+                }
+                // The new one first: a next hop that both use stays known.
+                self.begin_path(mark, &new);
+                *self.paths.at_mut(id) = Path {
+                    next: old.next,
+                    ..new
+                };
+                self.end_path(mark, &old);
+                if old.accepted() || new.accepted() {
+                    self.touch(mark, id);
+                }
+            }
+            None => {
+                self.begin_path(mark, &new);
+                let next = self.tables.state(mark).paths;
+                let id = self.paths.insert(Path { next, ..new });
+                self.tables.state_mut(mark).paths = id;
+                self.path_count[family] += 1;
+                self.peers.counts(new.peer).received[family] += 1;
+                if new.accepted() {
+                    self.touch(mark, id);
+                }
+            }
+        }
+    }
+
+    /// Takes a peer's path out. False: it has none there.
+    pub fn remove_path(&mut self, mark: Mark, peer: PeerId) -> bool {
+        let Some((before, id)) = self.path_of(mark, peer) else {
+            return false;
+        };
+        let family = mark.family().index();
+        let path = *self.paths.at(id);
+        self.touch(mark, id);
+        let state = self.tables.state_mut(mark);
+        if before == NONE {
+            state.paths = path.next;
+        } else {
+            self.paths.at_mut(before).next = path.next;
+        }
+        if state.best == id {
+            state.best = NONE;
+            self.peers.counts(peer).best[family] -= 1;
+        }
+        self.end_path(mark, &path);
+        self.paths.release(id);
+        self.path_count[family] -= 1;
+        self.peers.counts(peer).received[family] -= 1;
+        true
+    }
+
+    fn begin_path(&mut self, mark: Mark, path: &Path) {
+        if path.accepted() {
+            self.peers.counts(path.peer).accepted[mark.family().index()] += 1;
+            if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {
+                let next_hop = self.attrs.next_hop_id(path.attr);
+                self.attrs.next_hops.add_path(next_hop, mark);
+            }
+        }
+    }
+
+    fn end_path(&mut self, mark: Mark, path: &Path) {
+        if path.accepted() {
+            self.peers.counts(path.peer).accepted[mark.family().index()] -= 1;
+            if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {
+                let next_hop = self.attrs.next_hop_id(path.attr);
+                self.attrs.next_hops.remove_path(next_hop);
+            }
+        }
+        self.attrs.release(path.attr_in);
+        self.attrs.release(path.attr);
+    }
+
+    /// A path of the destination is new, changed or about to go.
+    fn touch(&mut self, mark: Mark, path: u32) {
+        let state = self.tables.state_mut(mark);
+        if state.best == path {
+            state.set(TOUCHED);
+        }
+        self.mark_dirty(mark);
+    }
+
+    #[inline]
+    pub fn mark_dirty(&mut self, mark: Mark) {
+        let state = self.tables.state_mut(mark);
+        if !state.has(DIRTY) {
+            state.set(DIRTY);
+            self.dirty.push_back(mark);
+        }
+    }
+
+    /// Decides, if a decision is due, and tells the readers of the ring.
+    pub fn decide(&mut self, mark: Mark) {
+        let state = *self.tables.state(mark);
+        if !state.has(DIRTY) {
+            return;
+        }
+        let best = if state.paths == NONE {
+            NONE
+        } else {
+            self.view().best(state.paths, &mut Candidates::new())
+        };
+        let family = mark.family().index();
+        if best != state.best {
+            if state.best != NONE {
+                let peer = self.paths.at(state.best).peer;
+                self.peers.counts(peer).best[family] -= 1;
+            }
+            if best != NONE {
+                let peer = self.paths.at(best).peer;
+                self.peers.counts(peer).best[family] += 1;
+            }
+        }
+        let changed = best != state.best || state.has(TOUCHED) || self.watch_paths;
+        let state = self.tables.state_mut(mark);
+        state.best = best;
+        state.clear(DIRTY | TOUCHED);
+        if changed && !state.has(PENDING) {
+            state.set(PENDING);
+            self.ring.push(mark);
+        }
+        if state.paths == NONE && !state.has(GRAVE) {
+            state.set(GRAVE);
+            self.graves.push_back(Grave { mark, quiet: None });
+        }
+    }
+
+    /// A reader has taken note of the destination: the next change has to go
+    /// into the ring again.
+    #[inline]
+    pub fn passed(&mut self, mark: Mark) {
+        self.tables.state_mut(mark).clear(PENDING);
+    }
+
+    /// The best path, decided if that was due.
+    #[inline]
+    pub fn best(&mut self, mark: Mark) -> Option<Path> {
+        self.decide(mark);
+        let best = self.tables.state(mark).best;
+        (best != NONE).then(|| *self.paths.at(best))
+    }
+}

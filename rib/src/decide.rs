@@ -1,0 +1,281 @@
+//! The decision process (RFC 4271 §9.1.2 with RFC 4456 §9), which can tell at
+//! which step each path fell out.
+
+use std::fmt;
+
+use godwit_bgp::SessionKind;
+use smallvec::SmallVec;
+
+use crate::api::{PeerId, RibConfig};
+use crate::interner::{Interner, Key};
+use crate::path::Paths;
+use crate::peers::Briefs;
+use crate::slab::NONE;
+
+/// The steps, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// There was no rival.
+    Only,
+    /// Ours go before learned ones.
+    Local,
+    LocalPref,
+    AsPathLength,
+    Origin,
+    /// Only among paths of the same neighbour AS.
+    Med,
+    /// External before internal.
+    External,
+    IgpCost,
+    /// ORIGINATOR_ID, else the peer's BGP identifier; the lower wins. What
+    /// gets here is of equal merit for multipath.
+    RouterId,
+    ClusterListLength,
+    PeerAddress,
+    /// Two paths of one peer (RFC 7911).
+    PathId,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Only => "only path",
+            Step::Local => "local route",
+            Step::LocalPref => "local preference",
+            Step::AsPathLength => "AS path length",
+            Step::Origin => "origin",
+            Step::Med => "MED",
+            Step::External => "external over internal",
+            Step::IgpCost => "IGP cost to the next hop",
+            Step::RouterId => "router id",
+            Step::ClusterListLength => "cluster list length",
+            Step::PeerAddress => "peer address",
+            Step::PathId => "path id",
+        })
+    }
+}
+
+/// A path that takes part.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    pub path: u32,
+    pub peer: PeerId,
+    pub kind: SessionKind,
+    pub key: Key,
+    pub igp_cost: u32,
+}
+
+/// Buffer for the candidates of one destination.
+pub type Candidates = SmallVec<[Candidate; 8]>;
+
+/// All that a decision looks at besides the paths.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub paths: &'a Paths,
+    pub attrs: &'a Interner,
+    pub peers: &'a Briefs,
+}
+
+impl View<'_> {
+    /// The candidate that a path is, if it may take part: accepted, not stale,
+    /// its next hop reachable.
+    #[inline]
+    pub fn candidate(&self, id: u32) -> Option<Candidate> {
+        let path = self.paths.at(id);
+        let brief = self.peers.at(path.peer);
+        if !path.accepted() || path.generation != brief.generation {
+            return None;
+        }
+        let local = path.peer == PeerId::LOCAL;
+        let igp_cost = if local {
+            0
+        } else {
+            self.attrs
+                .next_hops
+                .cost(self.attrs.next_hop_id(path.attr))?
+        };
+        Some(Candidate {
+            path: id,
+            peer: path.peer,
+            kind: brief.kind,
+            key: *self.attrs.key(path.attr),
+            igp_cost,
+        })
+    }
+
+    /// Collects who takes part, from the head of a destination's list.
+    #[inline]
+    pub fn candidates(&self, head: u32, out: &mut Candidates) {
+        out.clear();
+        let mut id = head;
+        while id != NONE {
+            out.extend(self.candidate(id));
+            id = self.paths.at(id).next;
+        }
+    }
+
+    /// Leaves those of equal merit: all steps before the tie-break.
+    #[inline]
+    pub fn merit(&self, all: &mut Candidates, mut lost: impl FnMut(u32, Step)) {
+        if all.len() < 2 {
+            return;
+        }
+        let lost = &mut lost;
+        keep_least(
+            all,
+            Step::Local,
+            |c| u64::from(c.peer != PeerId::LOCAL),
+            lost,
+        );
+        keep_least(all, Step::LocalPref, |c| u64::from(!c.key.local_pref), lost);
+        keep_least(all, Step::AsPathLength, |c| u64::from(c.key.path_len), lost);
+        keep_least(all, Step::Origin, |c| u64::from(c.key.origin), lost);
+        keep_least_med(all, lost);
+        keep_least(
+            all,
+            Step::External,
+            |c| u64::from(!c.kind.is_external()),
+            lost,
+        );
+        keep_least(all, Step::IgpCost, |c| u64::from(c.igp_cost), lost);
+    }
+
+    /// Leaves one, of those of equal merit.
+    #[inline]
+    pub fn break_tie(&self, all: &mut Candidates, mut lost: impl FnMut(u32, Step)) {
+        if all.len() < 2 {
+            return;
+        }
+        let lost = &mut lost;
+        keep_least(
+            all,
+            Step::RouterId,
+            |c| match c.key.originator_id {
+                0 => u64::from(self.peers.at(c.peer).router_id.0),
+                id => u64::from(id),
+            },
+            lost,
+        );
+        keep_least(
+            all,
+            Step::ClusterListLength,
+            |c| u64::from(c.key.cluster_len),
+            lost,
+        );
+        keep_least(
+            all,
+            Step::PeerAddress,
+            |c| self.peers.at(c.peer).address_rank,
+            lost,
+        );
+        keep_least(
+            all,
+            Step::PathId,
+            |c| (self.paths.at(c.path).rx_path_id, c.peer),
+            lost,
+        );
+    }
+
+    /// The best path, or [`NONE`].
+    #[inline]
+    pub fn best(&self, head: u32, scratch: &mut Candidates) -> u32 {
+        self.candidates(head, scratch);
+        self.merit(scratch, |_, _| ());
+        self.break_tie(scratch, |_, _| ());
+        scratch.first().map_or(NONE, |c| c.path)
+    }
+}
+
+impl View<'_> {
+    /// The paths to use at once (best first, then as ties would be broken),
+    /// with different next hops, as many as the configuration allows. Empty
+    /// when there is no best path.
+    pub fn multipath(&self, head: u32, config: &RibConfig) -> SmallVec<[u32; 8]> {
+        let mut equal = Candidates::new();
+        self.candidates(head, &mut equal);
+        self.merit(&mut equal, |_, _| ());
+        let mut rest = equal.clone();
+        self.break_tie(&mut equal, |_, _| ());
+        let Some(best) = equal.first().copied() else {
+            return SmallVec::new();
+        };
+        let max = match best.kind {
+            _ if best.peer == PeerId::LOCAL => 1,
+            SessionKind::External => config.max_paths_external,
+            SessionKind::Internal | SessionKind::InternalClient => config.max_paths_internal,
+        };
+        let mut used: SmallVec<[u32; 8]> = SmallVec::from_slice(&[best.path]);
+        let next_hop = |path: u32| self.attrs.next_hop_id(self.paths.at(path).attr);
+        rest.retain(|c| c.path != best.path && self.may_join(c, &best, config));
+        while used.len() < usize::from(max) && !rest.is_empty() {
+            let mut round = rest.clone();
+            self.break_tie(&mut round, |_, _| ());
+            let next = round[0].path;
+            rest.retain(|c| c.path != next);
+            if !used.iter().any(|path| next_hop(*path) == next_hop(next)) {
+                used.push(next);
+            }
+        }
+        used
+    }
+
+    /// Whether a path of equal merit may be used besides the best.
+    fn may_join(&self, c: &Candidate, best: &Candidate, config: &RibConfig) -> bool {
+        let as_path = |c: &Candidate| self.attrs.attrs(self.paths.at(c.path).attr).as_path();
+        config.multipath_relax
+            || match best.kind {
+                SessionKind::External => c.key.neighbour_as == best.key.neighbour_as,
+                _ => as_path(c).bytes() == as_path(best).bytes(),
+            }
+    }
+}
+
+#[inline]
+fn keep_least<T: Ord + Copy>(
+    all: &mut Candidates,
+    step: Step,
+    rank: impl Fn(&Candidate) -> T,
+    lost: &mut impl FnMut(u32, Step),
+) {
+    let Some(least) = all.iter().map(&rank).min() else {
+        return;
+    };
+    all.retain(|c| {
+        let keep = rank(c) == least;
+        if !keep {
+            lost(c.path, step);
+        }
+        keep
+    });
+}
+
+/// RFC 4271 §9.1.2.2 c: whoever has a rival of the same neighbour AS with a
+/// lower MED goes. Done to the set as a whole, so the order of arrival does not
+/// matter.
+#[inline]
+fn keep_least_med(all: &mut Candidates, lost: &mut impl FnMut(u32, Step)) {
+    if all.iter().all(|c| c.key.med == all[0].key.med) {
+        return;
+    }
+    let least = |of: &Candidate, all: &Candidates| {
+        all.iter()
+            .filter(|c| c.key.neighbour_as == of.key.neighbour_as)
+            .map(|c| c.key.med)
+            .min()
+    };
+    let losers: SmallVec<[u32; 8]> = all
+        .iter()
+        .filter(|c| least(c, all) < Some(c.key.med))
+        .map(|c| c.path)
+        .collect();
+    if losers.is_empty() {
+        return;
+    }
+    all.retain(|c| {
+        let keep = !losers.contains(&c.path);
+        if !keep {
+            lost(c.path, Step::Med);
+        }
+        keep
+    });
+}

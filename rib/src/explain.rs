@@ -1,0 +1,154 @@
+//! The story of one prefix: every path, where it fell out, and who gets the
+//! best one.
+
+use ::core::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::api::{ExplainedPath, Explanation, PathFate, PeerId, WhyNot};
+use crate::decide::{Candidates, Step};
+use crate::import::pick;
+use crate::path::Path;
+use crate::rib::Rib;
+use crate::ring::Mark;
+use crate::slab::NONE;
+
+impl Rib {
+    /// Why the best path of a prefix is what it is. `None`: there is no path.
+    pub fn explain(&mut self, prefix: IpNet) -> Option<Explanation> {
+        let mark = self.core.tables.find(prefix.trunc())?;
+        self.core.decide(mark);
+        let state = *self.core.state(mark);
+        if state.paths == NONE {
+            return None;
+        }
+        let fates = self.fates(state.paths);
+        let mut paths = Vec::new();
+        let mut id = state.paths;
+        while id != NONE {
+            let path = *self.core.paths.at(id);
+            let fate = fates
+                .iter()
+                .find(|(other, _)| *other == id)
+                .map_or(PathFate::Unreachable, |(_, fate)| fate.clone());
+            paths.push(self.explain_path(mark, &path, fate));
+            id = path.next;
+        }
+        paths.sort_by_key(|path| match &path.fate {
+            PathFate::Best(_) => 0,
+            PathFate::Multipath(_) => 1,
+            PathFate::Lost(_) => 2,
+            _ => 3,
+        });
+        let (fib, installed, install_error) = self.fib.status(mark, &self.core);
+        let (advertised_to, not_advertised_to) = self.audience(mark);
+        Some(Explanation {
+            prefix: self.core.tables.net(mark),
+            paths,
+            fib,
+            installed,
+            install_error,
+            advertised_to,
+            not_advertised_to,
+        })
+    }
+
+    /// What became of each path that a decision has something to say of.
+    fn fates(&self, head: u32) -> Vec<(u32, PathFate)> {
+        let view = self.core.view();
+        let mut fates = Vec::new();
+        let mut last = Step::Only;
+        let mut candidates = Candidates::new();
+        view.candidates(head, &mut candidates);
+        let mut lost = |path, step| {
+            fates.push((path, PathFate::Lost(step)));
+            last = step;
+        };
+        view.merit(&mut candidates, &mut lost);
+        view.break_tie(&mut candidates, &mut lost);
+        if let Some(best) = candidates.first() {
+            fates.push((best.path, PathFate::Best(last)));
+        }
+        let used = view.multipath(head, &self.core.config);
+        for (path, fate) in &mut fates {
+            if let PathFate::Lost(step) = *fate
+                && used.contains(path)
+            {
+                *fate = PathFate::Multipath(step);
+            }
+        }
+        let mut id = head;
+        while id != NONE {
+            let path = self.core.paths.at(id);
+            if !path.accepted() {
+                fates.push((id, PathFate::Rejected));
+            } else if path.generation != self.core.peers.briefs.at(path.peer).generation {
+                fates.push((id, PathFate::Stale));
+            }
+            id = path.next;
+        }
+        fates
+    }
+
+    fn explain_path(&mut self, mark: Mark, path: &Path, fate: PathFate) -> ExplainedPath {
+        let attrs = &self.core.attrs;
+        let local = path.peer == PeerId::LOCAL;
+        let igp_cost = match local {
+            true => Some(0),
+            false => attrs.next_hops.cost(attrs.next_hop_id(path.used_attr())),
+        };
+        ExplainedPath {
+            peer: path.peer,
+            received: attrs.owned(path.attr_in),
+            accepted: path.accepted().then(|| attrs.owned(path.attr)),
+            verdict: path.verdict(),
+            rule: self.import_rule(path.peer, path.attr_in, mark),
+            fate,
+            igp_cost,
+            since: Duration::from_secs(path.since.into()),
+        }
+    }
+
+    /// Who is sent the best route, and why others are not.
+    #[allow(clippy::type_complexity)]
+    fn audience(
+        &mut self,
+        mark: Mark,
+    ) -> (
+        Vec<(PeerId, godwit_bgp::attrs::AttrsBuf)>,
+        Vec<(PeerId, WhyNot)>,
+    ) {
+        let (mut to, mut not_to) = (Vec::new(), Vec::new());
+        let family = mark.family();
+        let best = self.core.best(mark);
+        let up: Vec<PeerId> = (self.core.peers.iter())
+            .filter(|(_, peer)| peer.up)
+            .map(|(id, _)| id)
+            .collect();
+        for id in up {
+            let Some(group) = self.groups.of_mut(id, &self.core) else {
+                continue;
+            };
+            let out = group.output[family.index()].load(mark.dest());
+            if let Some(attr) = out.for_member(id) {
+                to.push((id, self.core.attrs.owned(attr)));
+                continue;
+            }
+            let Some(best) = best else { continue };
+            if best.peer == id {
+                not_to.push((id, WhyNot::Source));
+                continue;
+            }
+            let source = group.export.source(best.peer, family, &self.core.peers);
+            let net = self.core.tables.net(mark);
+            let attrs = &mut self.core.attrs;
+            let net = |residual: &mut _| pick(residual, net);
+            match group.export.output(best.attr, source, family, net, attrs) {
+                // On its way.
+                Ok(attr) => attrs.release(attr),
+                Err(why) => not_to.push((id, why)),
+            }
+        }
+        (to, not_to)
+    }
+}

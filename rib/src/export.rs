@@ -1,0 +1,303 @@
+//! What happens to a route on its way out: who may have it, and with which
+//! attributes (RFC 4271 §5.1, RFC 4456, RFC 1997), then policy.
+
+use bytes::BytesMut;
+use godwit_bgp::attrs::{AttrsBuf, RawAttr, code, flag};
+use godwit_bgp::wire::UpdateEncoder;
+use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_policy::route::{Outcome, PeerContext, PolicyRef, Residual};
+
+use crate::api::{PeerId, PeerSpec, RibConfig, WhyNot};
+use crate::interner::{AttrId, DEFAULT_LOCAL_PREF, Interner};
+use crate::memo::{Entry, Memo};
+use crate::peers::Peers;
+
+/// What of a group decides its output. Its members agree in all of it.
+#[derive(Debug)]
+pub struct Export {
+    pub families: [bool; 2],
+    kind: SessionKind,
+    local_asn: Asn,
+    own_next_hop: [Option<NextHop>; 2],
+    next_hop_self: bool,
+    shared_subnet: bool,
+    pub encoder: UpdateEncoder,
+    max_message: usize,
+    policy: [PolicyRef; 2],
+    context: [PeerContext; 2],
+    cluster_id: RouterId,
+    memo: [Memo<Source, WhyNot>; 2],
+    scratch: Option<AttrsBuf>,
+}
+
+/// What of a route's origin decides what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    from: From,
+    /// On the subnet that our own next hop towards the group is on.
+    shares_subnet: bool,
+    /// Of an internal peer: whom to name as ORIGINATOR_ID.
+    router_id: RouterId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Ourselves,
+    Peer(SessionKind),
+}
+
+impl Export {
+    pub fn new(spec: &PeerSpec, config: &RibConfig) -> Self {
+        let context = Family::ALL.map(|family| PeerContext {
+            address: spec.address,
+            asn: spec.asn,
+            local_asn: spec.local_asn,
+            kind: spec.kind,
+            family,
+        });
+        Export {
+            families: spec.families,
+            kind: spec.kind,
+            local_asn: spec.local_asn,
+            own_next_hop: spec.own_next_hop,
+            next_hop_self: spec.next_hop_self,
+            shared_subnet: spec.shared_subnet,
+            encoder: UpdateEncoder::new(spec.max_message, spec.as4),
+            max_message: spec.max_message,
+            policy: spec.export.clone(),
+            context,
+            cluster_id: config.cluster_id,
+            memo: Default::default(),
+            scratch: None,
+        }
+    }
+
+    /// The source as far as it matters to this group.
+    pub fn source(&self, peer: PeerId, family: Family, peers: &Peers) -> Source {
+        let unknown = RouterId(0);
+        let Some(spec) = peers.at(peer).map(|peer| &peer.spec) else {
+            return Source {
+                from: From::Ourselves,
+                shares_subnet: false,
+                router_id: unknown,
+            };
+        };
+        let external = spec.kind.is_external();
+        let own = spec.own_next_hop[family.index()];
+        Source {
+            from: From::Peer(spec.kind),
+            shares_subnet: self.shared_subnet
+                && external
+                && spec.shared_subnet
+                && own.is_some()
+                && own == self.own_next_hop[family.index()],
+            router_id: if external || self.kind.is_external() {
+                unknown
+            } else {
+                spec.router_id
+            },
+        }
+    }
+
+    /// The attributes that this route leaves with, and a reference to them.
+    pub fn output(
+        &mut self,
+        attr: AttrId,
+        source: Source,
+        family: Family,
+        pick: impl FnOnce(&mut Residual) -> u16,
+        attrs: &mut Interner,
+    ) -> Result<AttrId, WhyNot> {
+        // Taken out so that the closures may look at the rest.
+        let mut memo = std::mem::take(&mut self.memo[family.index()]);
+        let entry = memo.entry(attr, source, attrs, |weak, source| {
+            let residual = self.admit(attr, source, family, attrs).map(|()| {
+                self.policy[family.index()]
+                    .0
+                    .specialise(&self.context[family.index()], attrs.attrs(attr))
+            });
+            Entry::new(weak, source, residual)
+        });
+        let index = entry.residual.as_mut().map_or(0, pick);
+        let output = entry.outcome(index, attrs, |outcome, attrs| {
+            self.make(attr, source, family, outcome, attrs)
+        });
+        self.memo[family.index()] = memo;
+        output
+    }
+
+    /// Whether the route may go to this group at all.
+    fn admit(
+        &self,
+        attr: AttrId,
+        source: Source,
+        family: Family,
+        attrs: &Interner,
+    ) -> Result<(), WhyNot> {
+        if !self.families[family.index()] {
+            return Err(WhyNot::Family);
+        }
+        let key = attrs.key(attr);
+        if key.no_advertise() {
+            return Err(WhyNot::NoAdvertise);
+        }
+        if key.no_export() && self.kind.is_external() {
+            return Err(WhyNot::NoExport);
+        }
+        // RFC 4456 §6: from a client to all, from a non-client to clients.
+        if source.from == From::Peer(SessionKind::Internal) && self.kind == SessionKind::Internal {
+            return Err(WhyNot::NotReflected);
+        }
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        attr: AttrId,
+        source: Source,
+        family: Family,
+        outcome: &Outcome,
+        attrs: &mut Interner,
+    ) -> Result<AttrId, WhyNot> {
+        if !outcome.accept {
+            return Err(WhyNot::Policy(outcome.rule.clone()));
+        }
+        let mut buf = self.scratch.take().unwrap_or_else(|| attrs.owned(attr));
+        buf.assign(attrs.attrs(attr));
+        let made = self.edit(&mut buf, source, family, outcome);
+        let made = made.map(|()| attrs.intern(buf.as_ref()));
+        self.scratch = Some(buf);
+        made
+    }
+
+    /// Makes of the attributes in the RIB those that leave.
+    fn edit(
+        &mut self,
+        buf: &mut AttrsBuf,
+        source: Source,
+        family: Family,
+        outcome: &Outcome,
+    ) -> Result<(), WhyNot> {
+        let own = self.own_next_hop[family.index()];
+        let ours = source.from == From::Ourselves;
+        if !ours {
+            pass_on(buf);
+        }
+        if let Some(next_hop) = self.next_hop(buf.next_hop, source, own) {
+            buf.next_hop = next_hop?;
+        }
+        if self.kind.is_external() {
+            if !ours {
+                // RFC 4271 §5.1.4; what a rule sets below goes out.
+                buf.remove(code::MED);
+            }
+            outcome.edits.apply(own, self.local_asn, buf);
+            buf.retain(|attr| {
+                !matches!(
+                    attr.code,
+                    code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST
+                )
+            });
+            buf.prepend_as(self.local_asn, 1);
+        } else {
+            if let From::Peer(kind) = source.from
+                && !kind.is_external()
+            {
+                // RFC 4456 §8.
+                if buf.as_ref().originator_id().is_none() {
+                    buf.set_originator_id(source.router_id);
+                }
+                buf.prepend_cluster(self.cluster_id);
+            }
+            if buf.as_ref().local_pref().is_none() {
+                buf.set_local_pref(Some(DEFAULT_LOCAL_PREF));
+            }
+            outcome.edits.apply(own, self.local_asn, buf);
+        }
+        if Family::of(&buf.next_hop.address()) != family {
+            return Err(WhyNot::NoNextHop);
+        }
+        if buf.bytes().len() > self.max_message / 2 && !self.fits(buf, family) {
+            return Err(WhyNot::TooLong);
+        }
+        Ok(())
+    }
+
+    /// The next hop to put in, unless the one that is there stands.
+    fn next_hop(
+        &self,
+        received: NextHop,
+        source: Source,
+        own: Option<NextHop>,
+    ) -> Option<Result<NextHop, WhyNot>> {
+        let internal_source = matches!(source.from, From::Peer(kind) if !kind.is_external());
+        let keep = match self.kind {
+            SessionKind::External => source.shares_subnet,
+            // RFC 4456 §10: reflecting does not touch it.
+            _ => internal_source || (!self.next_hop_self && source.from != From::Ourselves),
+        };
+        if !keep {
+            return Some(own.ok_or(WhyNot::NoNextHop));
+        }
+        // RFC 2545 §3: the link-local address is for those on the same link.
+        match received {
+            NextHop::V6WithLinkLocal(global, _) if global.is_unspecified() => {
+                Some(own.ok_or(WhyNot::NoNextHop))
+            }
+            NextHop::V6WithLinkLocal(global, _) => Some(Ok(NextHop::V6(global))),
+            NextHop::V6(a) if a.is_unicast_link_local() => Some(own.ok_or(WhyNot::NoNextHop)),
+            _ => None,
+        }
+    }
+
+    fn fits(&mut self, buf: &AttrsBuf, family: Family) -> bool {
+        let mut out = BytesMut::new();
+        let attrs = buf.as_ref();
+        match family {
+            Family::Ipv4Unicast => self
+                .encoder
+                .announce_v4(attrs, std::iter::empty(), &mut out)
+                .is_ok(),
+            Family::Ipv6Unicast => self
+                .encoder
+                .announce_v6(attrs, std::iter::empty(), &mut out)
+                .is_ok(),
+        }
+    }
+}
+
+/// RFC 4271 §5: what we do not know goes on if it is transitive, marked as
+/// Partial, and ends here otherwise.
+fn pass_on(buf: &mut AttrsBuf) {
+    let unknown = |attr: &RawAttr<'_>| !is_known(attr.code);
+    if !buf.as_ref().iter().any(|attr| unknown(&attr)) {
+        return;
+    }
+    buf.retain(|attr| !unknown(attr) || attr.flags & flag::TRANSITIVE != 0);
+    let partial: Vec<(u8, u8, Vec<u8>)> = buf
+        .as_ref()
+        .iter()
+        .filter(|attr| unknown(attr) && attr.flags & flag::PARTIAL == 0)
+        .map(|attr| (attr.code, attr.flags | flag::PARTIAL, attr.value.to_vec()))
+        .collect();
+    for (code, flags, value) in partial {
+        buf.set(code, flags, &value);
+    }
+}
+
+fn is_known(attr: u8) -> bool {
+    matches!(
+        attr,
+        code::ORIGIN
+            | code::AS_PATH
+            | code::MED
+            | code::LOCAL_PREF
+            | code::ATOMIC_AGGREGATE
+            | code::AGGREGATOR
+            | code::COMMUNITIES
+            | code::ORIGINATOR_ID
+            | code::CLUSTER_LIST
+            | code::EXT_COMMUNITIES
+            | code::LARGE_COMMUNITIES
+    )
+}

@@ -1,0 +1,108 @@
+//! What makes two peers members of one update group.
+
+use std::net::IpAddr;
+
+use godwit_bgp::{Asn, Family, NextHop, SessionKind};
+use godwit_policy::route::PolicyRef;
+
+use crate::api::PeerSpec;
+
+/// The values that decide the bytes a peer is sent. Peers with equal keys are
+/// sent the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupKey {
+    families: [bool; 2],
+    as4: bool,
+    max_message: usize,
+    kind: SessionKind,
+    local_asn: Asn,
+    own_next_hop: [Option<NextHop>; 2],
+    next_hop_self: bool,
+    shared_subnet: bool,
+    /// Of the negotiated families.
+    export: [Option<PolicyRef>; 2],
+    /// Only where a rule of an export policy asks for it.
+    neighbour: Option<(IpAddr, Asn)>,
+}
+
+impl GroupKey {
+    /// Taken apart without `..`: a new field does not compile before somebody
+    /// has decided whether it is in the key, here and in [`KNOBS`].
+    pub fn of(spec: &PeerSpec) -> GroupKey {
+        let PeerSpec {
+            address,
+            asn,
+            router_id: _,
+            local_asn,
+            local_address: _,
+            local_link_local: _,
+            own_next_hop,
+            kind,
+            families,
+            as4,
+            max_message,
+            import: _,
+            export,
+            next_hop_self,
+            shared_subnet,
+        } = spec;
+        let negotiated = |family: Family| families[family.index()];
+        let export =
+            Family::ALL.map(|family| negotiated(family).then(|| export[family.index()].clone()));
+        let neighbour = export
+            .iter()
+            .flatten()
+            .any(|policy| policy.0.uses_neighbour())
+            .then_some((*address, *asn));
+        GroupKey {
+            families: *families,
+            as4: *as4,
+            max_message: *max_message,
+            kind: *kind,
+            local_asn: *local_asn,
+            own_next_hop: *own_next_hop,
+            next_hop_self: *next_hop_self,
+            shared_subnet: *shared_subnet,
+            export,
+            neighbour,
+        }
+    }
+}
+
+/// Whether a knob of [`PeerSpec`] is in the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InKey {
+    Always,
+    /// Only with an export policy that asks who the neighbour is.
+    IfAsked,
+    /// It does not change what a peer is sent; why not.
+    Never(&'static str),
+}
+
+/// Every field of [`PeerSpec`].
+pub const KNOBS: [(&str, InKey); 15] = [
+    ("address", InKey::IfAsked),
+    ("asn", InKey::IfAsked),
+    (
+        "router_id",
+        InKey::Never("matters of the source of a route only"),
+    ),
+    ("local_asn", InKey::Always),
+    (
+        "local_address",
+        InKey::Never("own_next_hop is what we send"),
+    ),
+    (
+        "local_link_local",
+        InKey::Never("own_next_hop is what we send"),
+    ),
+    ("own_next_hop", InKey::Always),
+    ("kind", InKey::Always),
+    ("families", InKey::Always),
+    ("as4", InKey::Always),
+    ("max_message", InKey::Always),
+    ("import", InKey::Never("decides what comes in")),
+    ("export", InKey::Always),
+    ("next_hop_self", InKey::Always),
+    ("shared_subnet", InKey::Always),
+];

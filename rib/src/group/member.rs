@@ -1,0 +1,73 @@
+//! Where a member of a group stands.
+
+use crate::bitmap::Bitmap;
+use crate::ring::Mark;
+
+/// A member's place.
+#[derive(Debug, Default)]
+pub struct Member {
+    /// Which group; `None` before it joined and after it left.
+    pub group: Option<u32>,
+    pub place: Place,
+    /// Families whose End-of-RIB it has not been sent (RFC 4724 §2).
+    pub owes_end_of_rib: [bool; 2],
+    /// It was told that there are frames, and has not polled them all.
+    pub told: bool,
+}
+
+/// How it gets its frames.
+#[derive(Debug)]
+pub enum Place {
+    /// Reads the group's runs from this position on.
+    Attached(u64),
+    /// Has its own frames made of the group's output.
+    Detached(Box<Debts>),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Place::Detached(Box::default())
+    }
+}
+
+/// What a detached member does not have yet.
+#[derive(Debug, Default)]
+pub struct Debts {
+    /// May hold something else than it should: announce or withdraw.
+    pub changed: [Bitmap; 2],
+    /// Announce once more, if there is something.
+    pub resend: [Bitmap; 2],
+}
+
+impl Debts {
+    pub fn changed(&mut self, mark: Mark) {
+        self.changed[mark.family().index()].set(mark.dest());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        [0, 1].into_iter().all(|f| self.is_settled(f))
+    }
+
+    /// Nothing is owed of this family.
+    pub fn is_settled(&self, family: usize) -> bool {
+        self.changed[family].is_empty() && self.resend[family].is_empty()
+    }
+
+    /// The next destination of this family that is owed, from `from` on, and
+    /// whether it may have to be withdrawn.
+    pub fn next(&self, family: usize, from: u32) -> Option<(u32, bool)> {
+        let changed = self.changed[family].next(from);
+        let resend = self.resend[family].next(from);
+        match (changed, resend) {
+            (Some(c), Some(r)) if r < c => Some((r, false)),
+            (Some(c), _) => Some((c, true)),
+            (None, Some(r)) => Some((r, false)),
+            (None, None) => None,
+        }
+    }
+
+    pub fn settle(&mut self, family: usize, dest: u32) {
+        self.changed[family].clear(dest);
+        self.resend[family].clear(dest);
+    }
+}

@@ -1,0 +1,241 @@
+//! All update groups: who belongs where, and their turns.
+
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use godwit_bgp::Family;
+use hashbrown::HashMap;
+
+use super::{Debts, Group, GroupKey};
+use crate::api::PeerId;
+use crate::core::Core;
+use crate::export::Export;
+use crate::ring::Mark;
+
+/// Changes that a group looks at before the next one has its turn.
+const TURN: usize = 1024;
+
+/// The groups, by id and by key.
+#[derive(Debug, Default)]
+pub struct Groups {
+    groups: Vec<Option<Group>>,
+    by_key: HashMap<GroupKey, u32, RandomState>,
+    /// Of the last run of any group.
+    seq: u64,
+    /// Peers whose export policy changed and who may be in the wrong group.
+    moving: Vec<PeerId>,
+    pub max_held: Option<usize>,
+}
+
+impl Groups {
+    pub fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().flatten()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn of(&self, id: PeerId, core: &Core) -> Option<&Group> {
+        let group = core.peers.at(id)?.member.group?;
+        self.groups.get(group as usize)?.as_ref()
+    }
+
+    pub fn of_mut(&mut self, id: PeerId, core: &Core) -> Option<&mut Group> {
+        let group = core.peers.at(id)?.member.group?;
+        self.groups.get_mut(group as usize)?.as_mut()
+    }
+
+    /// A peer came up, holding nothing.
+    pub fn peer_up(&mut self, id: PeerId, core: &mut Core) {
+        let Some(peer) = core.peers.at_mut(id) else {
+            return;
+        };
+        peer.member.owes_end_of_rib = peer.spec.families;
+        self.join(id, Box::default(), core);
+    }
+
+    fn join(&mut self, id: PeerId, debts: Box<Debts>, core: &mut Core) {
+        let Some(peer) = core.peers.at(id) else {
+            return;
+        };
+        let key = GroupKey::of(&peer.spec);
+        let at = match self.by_key.get(&key) {
+            Some(at) => *at,
+            None => {
+                let export = Export::new(&peer.spec, &core.config);
+                let free = self.groups.iter().position(Option::is_none);
+                let at = free.unwrap_or_else(|| {
+                    self.groups.push(None);
+                    self.groups.len() - 1
+                });
+                let mut group = Group::new(at as u32, export, core.ring.end());
+                group.max_held = self.max_held.unwrap_or(group.max_held);
+                self.groups[at] = Some(group);
+                self.by_key.insert(key, at as u32);
+                at as u32
+            }
+        };
+        if let Some(group) = &mut self.groups[at as usize] {
+            group.join(id, debts, core, &mut self.seq);
+        }
+    }
+
+    /// A peer went down.
+    pub fn peer_down(&mut self, id: PeerId, core: &mut Core) {
+        self.moving.retain(|other| *other != id);
+        self.leave(id, core);
+    }
+
+    fn leave(&mut self, id: PeerId, core: &mut Core) -> Box<Debts> {
+        let Some(at) = core.peers.at(id).and_then(|peer| peer.member.group) else {
+            return Box::default();
+        };
+        let Some(group) = &mut self.groups[at as usize] else {
+            return Box::default();
+        };
+        let debts = group.leave(id, core, &mut self.seq);
+        if group.members.is_empty() {
+            group.dissolve(core);
+            self.groups[at as usize] = None;
+            self.by_key.retain(|_, other| *other != at);
+        }
+        debts
+    }
+
+    /// A peer's export policy changed; it is moved with the next work, together
+    /// with all others of which that is true by then.
+    pub fn spec_changed(&mut self, id: PeerId) {
+        if !self.moving.contains(&id) {
+            self.moving.push(id);
+        }
+    }
+
+    /// Moves peers to the groups that they now belong to. A group that moves as
+    /// a whole stays what it is under another key: what it advertises is
+    /// compared to what it should, and only the difference sent.
+    pub fn regroup(&mut self, core: &mut Core) {
+        while let Some(first) = self.moving.last().copied() {
+            let Some(peer) = core.peers.at(first) else {
+                self.moving.pop();
+                continue;
+            };
+            let key = GroupKey::of(&peer.spec);
+            let Some(at) = peer.member.group else {
+                self.moving.pop();
+                continue;
+            };
+            if self.by_key.get(&key) == Some(&at) {
+                self.moving.pop();
+                continue;
+            }
+            let whole = !self.by_key.contains_key(&key)
+                && self.groups[at as usize].as_ref().is_some_and(|group| {
+                    group.members.iter().all(|id| {
+                        let peer = core.peers.at(*id);
+                        peer.is_some_and(|peer| GroupKey::of(&peer.spec) == key)
+                    })
+                });
+            if whole {
+                let export = Export::new(&peer.spec, &core.config);
+                if let Some(group) = &mut self.groups[at as usize] {
+                    group.flush(core, &mut self.seq);
+                    group.export = export;
+                    group.walk = Some(Mark::FIRST);
+                    self.by_key.retain(|_, other| *other != at);
+                    self.by_key.insert(key, at);
+                    let members = &group.members;
+                    self.moving.retain(|id| !members.contains(id));
+                }
+            } else {
+                self.moving.pop();
+                let debts = self.leave(first, core);
+                self.join(first, debts, core);
+            }
+        }
+    }
+
+    pub fn is_moving(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// What holds for the whole router changed: all output is worked out anew.
+    pub fn reconfigure(&mut self, core: &mut Core) {
+        for group in self.groups.iter_mut().flatten() {
+            let member = group.members.first().and_then(|id| core.peers.at(*id));
+            if let Some(peer) = member {
+                let export = Export::new(&peer.spec, &core.config);
+                group.flush(core, &mut self.seq);
+                group.export = export;
+                group.walk = Some(Mark::FIRST);
+            }
+        }
+    }
+
+    /// Lets every group look at changes and go on with its walk. True: there is
+    /// more.
+    pub fn work(&mut self, units: &mut usize, core: &mut Core) -> bool {
+        let seq = &mut self.seq;
+        let mut more = false;
+        for group in self.groups.iter_mut().flatten() {
+            let mut turn = TURN.min(*units);
+            let given = turn;
+            while turn > 0 {
+                if core.ring.lapped(group.cursor) {
+                    group.cursor = core.ring.end();
+                    group.walk = Some(Mark::FIRST);
+                }
+                let Some(mark) = core.ring.at(group.cursor) else {
+                    break;
+                };
+                core.passed(mark);
+                group.process(mark, core, seq);
+                group.cursor += 1;
+                turn -= 1;
+            }
+            group.walk(&mut turn, core, seq);
+            let rest = group.walk.is_some() || group.cursor < core.ring.end();
+            if core.dirty.is_empty() && group.cursor == core.ring.end() {
+                group.flush(core, seq);
+            }
+            more |= rest;
+            *units -= given - turn;
+        }
+        more
+    }
+
+    /// The least position in the change ring.
+    pub fn cursor(&self) -> Option<u64> {
+        self.iter().map(|group| group.cursor).min()
+    }
+
+    pub fn refresh(&mut self, id: PeerId, family: Family, core: &mut Core) {
+        let at = core.peers.at(id).and_then(|peer| peer.member.group);
+        if let Some(at) = at
+            && let Some(group) = &mut self.groups[at as usize]
+        {
+            group.refresh(id, family, core, &mut self.seq);
+        }
+    }
+
+    pub fn poll(&mut self, id: PeerId, max: usize, out: &mut Vec<Bytes>, core: &mut Core) -> bool {
+        let at = core.peers.at(id).and_then(|peer| peer.member.group);
+        match at.and_then(|at| self.groups[at as usize].as_mut()) {
+            Some(group) => group.poll(id, max, out, core, &mut self.seq),
+            None => false,
+        }
+    }
+
+    /// Whether the destination's id stands for something in a group.
+    pub fn needs(&self, mark: Mark, core: &Core) -> bool {
+        self.iter().any(|group| group.needs(mark, core))
+    }
+
+    /// Number of the last run, and of the oldest that somebody has yet to read.
+    pub fn run_seqs(&self) -> (u64, u64) {
+        let oldest = self
+            .iter()
+            .filter_map(|group| group.runs.oldest_seq())
+            .min();
+        (self.seq, oldest.unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,274 @@
+//! Next hops: each distinct one once, its state, and who depends on it.
+
+use std::collections::VecDeque;
+
+use foldhash::quality::RandomState;
+use godwit_bgp::NextHop;
+use hashbrown::HashMap;
+
+use crate::bitmap::Bitmap;
+use crate::fib::NextHopState;
+use crate::ring::Mark;
+
+/// Names a next hop of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NextHopId(u32);
+
+/// Destinations with a path over a next hop: all of them, and perhaps some
+/// that once had one.
+#[derive(Debug)]
+enum Dependents {
+    /// In no order, perhaps doubled.
+    Few(Vec<Mark>),
+    Many([Bitmap; 2]),
+}
+
+const FEW: usize = 4096;
+
+impl Default for Dependents {
+    fn default() -> Self {
+        Dependents::Few(Vec::new())
+    }
+}
+
+impl Dependents {
+    fn add(&mut self, mark: Mark) {
+        match self {
+            Dependents::Few(list) => {
+                if list.last() == Some(&mark) {
+                    return;
+                }
+                if list.len() == list.capacity() {
+                    list.sort_unstable();
+                    list.dedup();
+                }
+                if list.len() < FEW {
+                    list.push(mark);
+                    return;
+                }
+                let mut bitmaps = [Bitmap::default(), Bitmap::default()];
+                for other in list.iter().chain([&mark]) {
+                    bitmaps[other.family().index()].set(other.dest());
+                }
+                *self = Dependents::Many(bitmaps);
+            }
+            Dependents::Many(bitmaps) => {
+                bitmaps[mark.family().index()].set(mark.dest());
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    next_hop: NextHop,
+    /// Blocks that have it.
+    refs: u32,
+    /// Accepted paths that have it.
+    paths: u32,
+    state: NextHopState,
+    dependents: Dependents,
+}
+
+const UNREACHABLE: NextHopState = NextHopState {
+    reachable: false,
+    cost: 0,
+};
+
+/// What the daemon is to be told about a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    Begin(NextHop),
+    End(NextHop),
+}
+
+/// All next hops.
+#[derive(Debug, Default)]
+pub struct NextHops {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    index: HashMap<NextHop, u32, RandomState>,
+    /// The one asked for last: updates come in runs of one next hop.
+    last: Option<(NextHop, NextHopId)>,
+    tracking: bool,
+    /// To be told to the daemon.
+    pub news: VecDeque<Tracking>,
+}
+
+impl NextHops {
+    pub fn id(&mut self, next_hop: NextHop) -> Option<NextHopId> {
+        match self.last {
+            Some((last, id)) if last == next_hop => Some(id),
+            _ => {
+                let id = NextHopId(*self.index.get(&next_hop)?);
+                self.last = Some((next_hop, id));
+                Some(id)
+            }
+        }
+    }
+
+    /// One more block has this next hop.
+    pub fn acquire(&mut self, next_hop: NextHop) -> NextHopId {
+        let id = match self.id(next_hop) {
+            Some(id) => id,
+            None => {
+                let entry = Some(Entry {
+                    next_hop,
+                    refs: 0,
+                    paths: 0,
+                    state: UNREACHABLE,
+                    dependents: Dependents::default(),
+                });
+                let id = match self.free.pop() {
+                    Some(id) => {
+                        self.entries[id as usize] = entry;
+                        id
+                    }
+                    None => {
+                        self.entries.push(entry);
+                        self.entries.len() as u32 - 1
+                    }
+                };
+                self.index.insert(next_hop, id);
+                NextHopId(id)
+            }
+        };
+        self.entry_mut(id).refs += 1;
+        id
+    }
+
+    pub fn release(&mut self, id: NextHopId) {
+        let entry = self.entry_mut(id);
+        entry.refs -= 1;
+        if entry.refs == 0 {
+            let next_hop = entry.next_hop;
+            self.entries[id.0 as usize] = None;
+            self.free.push(id.0);
+            self.index.remove(&next_hop);
+            self.last = None;
+        }
+    }
+
+    pub fn address(&self, id: NextHopId) -> NextHop {
+        self.entry(id).next_hop
+    }
+
+    /// Whether and at what cost a path may use it.
+    #[inline]
+    pub fn cost(&self, id: NextHopId) -> Option<u32> {
+        if !self.tracking {
+            return Some(0);
+        }
+        let state = self.entry(id).state;
+        state.reachable.then_some(state.cost)
+    }
+
+    pub fn tracking(&self) -> bool {
+        self.tracking
+    }
+
+    /// Begins or ends to follow next hops. Every path has to be added or
+    /// removed by the caller.
+    pub fn set_tracking(&mut self, tracking: bool) {
+        self.tracking = tracking;
+    }
+
+    /// An accepted path of this destination uses it.
+    pub fn add_path(&mut self, id: NextHopId, mark: Mark) {
+        let entry = self.entry_mut(id);
+        entry.paths += 1;
+        entry.dependents.add(mark);
+        if entry.paths == 1 {
+            let next_hop = entry.next_hop;
+            self.news.push_back(Tracking::Begin(next_hop));
+        }
+    }
+
+    pub fn remove_path(&mut self, id: NextHopId) {
+        let entry = self.entry_mut(id);
+        entry.paths -= 1;
+        if entry.paths == 0 {
+            entry.state = UNREACHABLE;
+            entry.dependents = Dependents::default();
+            let next_hop = entry.next_hop;
+            self.news.push_back(Tracking::End(next_hop));
+        }
+    }
+
+    /// Takes the news; the id, if that changes anything.
+    pub fn set_state(&mut self, next_hop: NextHop, state: NextHopState) -> Option<NextHopId> {
+        let id = self.id(next_hop)?;
+        let entry = self.entry_mut(id);
+        // Nobody uses it any more: what is said of it may be out of date when
+        // somebody does.
+        if entry.paths == 0 || entry.state == state {
+            return None;
+        }
+        let differs = entry.state.reachable || state.reachable;
+        entry.state = state;
+        differs.then_some(id)
+    }
+
+    /// A part of the destinations that may depend on it, from `from` on, in
+    /// order; `None` when the end was reached.
+    pub fn dependents(
+        &mut self,
+        id: NextHopId,
+        from: Mark,
+        max: usize,
+        out: &mut Vec<Mark>,
+    ) -> Option<Mark> {
+        let Some(Some(entry)) = self.entries.get_mut(id.0 as usize) else {
+            return None;
+        };
+        match &mut entry.dependents {
+            Dependents::Few(list) => {
+                list.sort_unstable();
+                list.dedup();
+                let start = list.partition_point(|mark| *mark < from);
+                out.extend(list[start..].iter().take(max));
+                list.get(start + max).copied()
+            }
+            Dependents::Many(bitmaps) => {
+                let mut at = from;
+                for _ in 0..max {
+                    at = next_set(bitmaps, at)?;
+                    out.push(at);
+                    at = at.successor();
+                }
+                next_set(bitmaps, at)
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn entry(&self, id: NextHopId) -> &Entry {
+        match &self.entries[id.0 as usize] {
+            Some(entry) => entry,
+            None => unreachable!("a next hop lives as long as a block has it"),
+        }
+    }
+
+    fn entry_mut(&mut self, id: NextHopId) -> &mut Entry {
+        match &mut self.entries[id.0 as usize] {
+            Some(entry) => entry,
+            None => unreachable!("a next hop lives as long as a block has it"),
+        }
+    }
+}
+
+fn next_set(bitmaps: &[Bitmap; 2], from: Mark) -> Option<Mark> {
+    let family = from.family();
+    bitmaps[family.index()]
+        .next(from.dest())
+        .map(|dest| Mark::new(family, dest))
+        .or_else(|| {
+            let next = Mark::family_after(family)?;
+            bitmaps[next.family().index()]
+                .next(0)
+                .map(|dest| Mark::new(next.family(), dest))
+        })
+}

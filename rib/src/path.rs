@@ -1,0 +1,189 @@
+//! A path: one prefix as one peer gave it.
+
+use std::fmt;
+
+use crate::api::PeerId;
+use crate::interner::AttrId;
+use crate::slab::{Chunked, NONE};
+
+/// What import made of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    #[default]
+    Accepted = 0,
+    /// A rule of the import policy.
+    Policy = 1,
+    /// Our own AS is in its AS_PATH (RFC 4271 §9.1.2).
+    AsLoop = 2,
+    /// Its ORIGINATOR_ID is our router id (RFC 4456 §8).
+    OriginatorLoop = 3,
+    /// Our cluster id is in its CLUSTER_LIST (RFC 4456 §8).
+    ClusterLoop = 4,
+    /// Its next hop is one of our own addresses (RFC 4271 §5.1.3).
+    OwnNextHop = 5,
+    /// Its next hop cannot be anyone's (RFC 4271 §6.3).
+    InvalidNextHop = 6,
+}
+
+impl Verdict {
+    fn from_bits(bits: u8) -> Verdict {
+        match bits {
+            0 => Verdict::Accepted,
+            1 => Verdict::Policy,
+            2 => Verdict::AsLoop,
+            3 => Verdict::OriginatorLoop,
+            4 => Verdict::ClusterLoop,
+            5 => Verdict::OwnNextHop,
+            _ => Verdict::InvalidNextHop,
+        }
+    }
+}
+
+impl Verdict {
+    /// As a path keeps what import said.
+    pub(crate) fn split(accepted: Result<AttrId, Verdict>) -> (Verdict, AttrId) {
+        match accepted {
+            Ok(attr) => (Verdict::Accepted, attr),
+            Err(verdict) => (verdict, AttrId::NONE),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Accepted => "accepted",
+            Verdict::Policy => "rejected by policy",
+            Verdict::AsLoop => "own AS in the AS path",
+            Verdict::OriginatorLoop => "own router id as ORIGINATOR_ID",
+            Verdict::ClusterLoop => "own cluster id in the CLUSTER_LIST",
+            Verdict::OwnNextHop => "next hop is an address of ours",
+            Verdict::InvalidNextHop => "next hop is not a host address",
+        })
+    }
+}
+
+const VERDICT: u8 = 0x0f;
+const BLACKHOLE: u8 = 0x10;
+
+/// 24 bytes. `attr_in` and `attr` each hold one reference to their block;
+/// `attr` is that of `attr_in` after the import policy, and [`AttrId::NONE`]
+/// where the verdict is not to accept.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// The next path of the destination, or of the free list.
+    pub next: u32,
+    pub peer: PeerId,
+    /// The peer's generation when it came: of another one, it is stale.
+    pub generation: u8,
+    pub flags: u8,
+    pub attr_in: AttrId,
+    pub attr: AttrId,
+    /// RFC 7911's path identifier, 0 without.
+    pub rx_path_id: u32,
+    /// Whole seconds.
+    pub since: u32,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Path {
+            next: NONE,
+            peer: PeerId::LOCAL,
+            generation: 0,
+            flags: 0,
+            attr_in: AttrId::NONE,
+            attr: AttrId::NONE,
+            rx_path_id: 0,
+            since: 0,
+        }
+    }
+}
+
+impl Path {
+    pub fn flags_of(verdict: Verdict, blackhole: bool) -> u8 {
+        verdict as u8 | if blackhole { BLACKHOLE } else { 0 }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        Verdict::from_bits(self.flags & VERDICT)
+    }
+
+    #[inline]
+    pub fn accepted(&self) -> bool {
+        self.flags & VERDICT == 0
+    }
+
+    /// As accepted, else as received.
+    pub fn used_attr(&self) -> AttrId {
+        if self.attr.is_some() {
+            self.attr
+        } else {
+            self.attr_in
+        }
+    }
+
+    /// A route of our own that wants a blackhole in the kernel.
+    pub fn blackhole(&self) -> bool {
+        self.flags & BLACKHOLE != 0
+    }
+}
+
+/// All paths of all destinations.
+#[derive(Debug)]
+pub struct Paths {
+    slab: Chunked<Path>,
+    free: u32,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Paths {
+            slab: Chunked::default(),
+            free: NONE,
+        }
+    }
+}
+
+impl Paths {
+    pub fn insert(&mut self, path: Path) -> u32 {
+        let id = if self.free == NONE {
+            self.slab.grow()
+        } else {
+            let id = self.free;
+            self.free = self.slab[id].next;
+            id
+        };
+        self.slab[id] = path;
+        id
+    }
+
+    pub fn release(&mut self, id: u32) {
+        self.slab[id] = Path {
+            next: self.free,
+            ..Path::default()
+        };
+        self.free = id;
+    }
+
+    #[inline]
+    pub fn at(&self, id: u32) -> &Path {
+        &self.slab[id]
+    }
+
+    #[inline]
+    pub fn at_mut(&mut self, id: u32) -> &mut Path {
+        &mut self.slab[id]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_takes_24_bytes() {
+        assert_eq!(size_of::<Path>(), 24);
+    }
+}

@@ -1,0 +1,218 @@
+//! Reading routes, page by page, each a bounded amount of work.
+
+use ::core::time::Duration;
+
+use foldhash::quality::RandomState;
+use godwit_bgp::Family;
+use hashbrown::HashMap;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::api::{PeerId, PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView};
+use crate::interner::AttrId;
+use crate::path::{Path, Verdict};
+use crate::rib::Rib;
+use crate::ring::Mark;
+use crate::slab::NONE;
+
+/// Destinations looked at for one page, at most.
+const SCAN: usize = 1 << 15;
+
+/// A page under construction.
+#[derive(Default)]
+struct Builder {
+    page: RoutePage,
+    index: HashMap<AttrId, usize, RandomState>,
+}
+
+impl Rib {
+    /// A page of routes from the beginning, or from where the page before
+    /// ended; about `limit` entries.
+    pub fn routes(
+        &mut self,
+        query: &RouteQuery,
+        cursor: Option<RouteCursor>,
+        limit: usize,
+    ) -> RoutePage {
+        let mut builder = Builder::default();
+        match query.prefix {
+            PrefixFilter::Exact(net) => self.add_net(query, net, &mut builder),
+            PrefixFilter::Covering(net) => {
+                for len in 0..=net.prefix_len() {
+                    self.add_len(query, net, len, &mut builder);
+                }
+            }
+            PrefixFilter::LongestMatch(address) => {
+                let net = IpNet::from(address);
+                for len in (0..=net.prefix_len()).rev() {
+                    self.add_len(query, net, len, &mut builder);
+                    if !builder.page.entries.is_empty() {
+                        break;
+                    }
+                }
+            }
+            PrefixFilter::Any => self.scan(query, None, cursor, limit, &mut builder),
+            PrefixFilter::Longer(net) => {
+                self.scan(query, Some(net.trunc()), cursor, limit, &mut builder);
+            }
+        }
+        builder.page
+    }
+
+    fn add_len(&mut self, query: &RouteQuery, net: IpNet, len: u8, builder: &mut Builder) {
+        let family = Family::of(&net.addr());
+        if self.core.tables.has_len(family, len) {
+            let shorter = match net {
+                IpNet::V4(net) => Ipv4Net::new(net.addr(), len).map(IpNet::V4),
+                IpNet::V6(net) => Ipv6Net::new(net.addr(), len).map(IpNet::V6),
+            };
+            if let Ok(net) = shorter {
+                self.add_net(query, net, builder);
+            }
+        }
+    }
+
+    fn add_net(&mut self, query: &RouteQuery, net: IpNet, builder: &mut Builder) {
+        let wanted = query.family.is_none_or(|f| f == Family::of(&net.addr()));
+        if let Some(mark) = self.core.tables.find(net.trunc())
+            && wanted
+        {
+            self.add(query, mark, builder);
+        }
+    }
+
+    fn scan(
+        &mut self,
+        query: &RouteQuery,
+        inside: Option<IpNet>,
+        cursor: Option<RouteCursor>,
+        limit: usize,
+        builder: &mut Builder,
+    ) {
+        let family = query.family.or(inside.map(|net| Family::of(&net.addr())));
+        let first = Mark::new(family.unwrap_or(Family::Ipv4Unicast), 0);
+        let mut at = cursor.map_or(first, |cursor| Mark::from_bits(cursor.0 as u32));
+        let mut budget = SCAN;
+        builder.page.next = loop {
+            if builder.page.entries.len() >= limit.max(1) {
+                break Some(at);
+            }
+            match self.core.tables.next_live(at, &mut budget) {
+                Ok(mark) if family.is_some_and(|f| f != mark.family()) => break None,
+                Ok(mark) => {
+                    let net = self.core.tables.net(mark);
+                    if inside.is_none_or(|inside| inside.contains(&net)) {
+                        self.add(query, mark, builder);
+                    }
+                    at = mark.successor();
+                }
+                Err(next) => break next,
+            }
+        }
+        .map(|mark| RouteCursor(u64::from(mark.bits())));
+    }
+
+    /// Adds the entries of one destination.
+    fn add(&mut self, query: &RouteQuery, mark: Mark, builder: &mut Builder) {
+        let state = *self.core.state(mark);
+        if let RouteView::Advertised(peer) = query.view {
+            let group = self.groups.of(peer, &self.core);
+            let out = group.map(|group| group.output[mark.family().index()].load(mark.dest()));
+            if let Some(out) = out
+                && let Some(attr) = out.for_member(peer)
+            {
+                let path = self.core.path_of(mark, out.source);
+                let id = path.map_or(state.best, |(_, id)| id);
+                self.push(mark, id, attr, builder);
+            }
+            return;
+        }
+        let mut id = state.paths;
+        while id != NONE {
+            let path = *self.core.paths.at(id);
+            let attr = match query.view {
+                RouteView::All => Some(if path.accepted() {
+                    path.attr
+                } else {
+                    path.attr_in
+                }),
+                RouteView::Best => (id == state.best).then_some(path.attr),
+                RouteView::Received(peer) => (path.peer == peer).then_some(path.attr_in),
+                RouteView::Accepted(peer) => {
+                    (path.peer == peer && path.accepted()).then_some(path.attr)
+                }
+                RouteView::Rejected(peer) => {
+                    (path.peer == peer && !path.accepted()).then_some(path.attr_in)
+                }
+                RouteView::Advertised(_) => None,
+            };
+            if let Some(attr) = attr {
+                self.push(mark, id, attr, builder);
+            }
+            id = path.next;
+        }
+    }
+
+    fn push(&mut self, mark: Mark, id: u32, attr: AttrId, builder: &mut Builder) {
+        let core = &self.core;
+        let state = *core.state(mark);
+        let prefix = core.tables.net(mark);
+        let page = &mut builder.page;
+        let attrs = *builder.index.entry(attr).or_insert_with(|| {
+            page.attrs.push(core.attrs.owned(attr));
+            page.attrs.len() - 1
+        });
+        let (_, installed, install_error) = self.fib.status(mark, core);
+        // An advertised route may be about to be withdrawn, its path gone.
+        let path = match id {
+            NONE => Path::default(),
+            id => *core.paths.at(id),
+        };
+        let best = id != NONE && id == state.best;
+        let multipath = !best
+            && path.accepted()
+            && core
+                .config
+                .max_paths_external
+                .max(core.config.max_paths_internal)
+                > 1
+            && core
+                .view()
+                .multipath(state.paths, &core.config)
+                .contains(&id);
+        let entry = RouteEntry {
+            prefix,
+            peer: path.peer,
+            attrs,
+            best,
+            multipath,
+            verdict: path.verdict(),
+            rejected_by: None,
+            since: Duration::from_secs(path.since.into()),
+            installed: best && installed,
+            install_error: install_error.filter(|_| best),
+            stale: path.generation != core.peers.briefs.at(path.peer).generation,
+        };
+        let rejected_by = (path.verdict() == Verdict::Policy)
+            .then(|| self.import_rule(path.peer, path.attr_in, mark))
+            .flatten();
+        builder.page.entries.push(RouteEntry {
+            rejected_by,
+            ..entry
+        });
+    }
+
+    /// The rule of the import policy that decided.
+    pub(crate) fn import_rule(
+        &mut self,
+        peer: PeerId,
+        attr_in: AttrId,
+        mark: Mark,
+    ) -> Option<godwit_policy::route::RuleName> {
+        let class = self.core.peers.at(peer)?.import[mark.family().index()];
+        let core = &self.core;
+        let mut evaluated = self
+            .imports
+            .evaluate(class, attr_in, &core.config, &core.attrs);
+        evaluated.rule(core.tables.net(mark))
+    }
+}

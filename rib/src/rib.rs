@@ -1,0 +1,405 @@
+//! The RIB as the daemon sees it: ways in, work, ways out.
+
+use ::core::time::Duration;
+use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use godwit_bgp::attrs::AttrsRef;
+use godwit_bgp::wire::Update;
+use godwit_bgp::{Family, NextHop};
+use godwit_policy::route::PolicyRef;
+use ipnet::IpNet;
+
+use crate::api::{
+    LocalRoute, PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId, TapPoll,
+};
+use crate::core::Core;
+use crate::dest::{Address, V4, V6};
+use crate::fib::{FibAck, FibChange, NextHopSetId, NextHopState};
+use crate::fibview::FibView;
+use crate::group::{Groups, Member};
+use crate::import::Imports;
+use crate::nexthop::{NextHopId, Tracking};
+use crate::path::{Path, Verdict};
+use crate::peers::Peer;
+use crate::ring::Mark;
+use crate::slab::NONE;
+use crate::sweep::{Sweep, Task};
+use crate::taps::Taps;
+
+/// All routes, and all that follows from them.
+#[derive(Debug)]
+pub struct Rib {
+    pub(crate) core: Core,
+    pub(crate) imports: Imports,
+    pub(crate) groups: Groups,
+    pub(crate) fib: FibView,
+    pub(crate) taps: Taps,
+    pub(crate) sweep: Sweep,
+    /// Next hops whose state changed, and how far their dependents are marked.
+    pub(crate) next_hops: VecDeque<(NextHopId, Mark)>,
+    /// Every destination is to be decided anew, from here on.
+    pub(crate) redecide: Option<Mark>,
+    bytes: Vec<u8>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+impl Rib {
+    pub fn new(config: RibConfig) -> Rib {
+        let mut rib = Rib {
+            core: Core::new(config),
+            imports: Imports::default(),
+            groups: Groups::default(),
+            fib: FibView::default(),
+            taps: Taps::default(),
+            sweep: Sweep::default(),
+            next_hops: VecDeque::new(),
+            redecide: None,
+            bytes: Vec::new(),
+            marks: Vec::new(),
+        };
+        rib.fib.enable(config.fib, &rib.core);
+        rib.watch_paths();
+        rib
+    }
+
+    pub fn config(&self) -> &RibConfig {
+        &self.core.config
+    }
+
+    /// Takes over another configuration; all that depends on what changed is
+    /// worked out anew, in slices.
+    pub fn reconfigure(&mut self, config: RibConfig) {
+        let old = std::mem::replace(&mut self.core.config, config);
+        let new = self.core.config;
+        if old == new {
+            return;
+        }
+        if (old.asn, old.router_id, old.cluster_id) != (new.asn, new.router_id, new.cluster_id) {
+            self.imports.forget();
+            let up = self.core.peers.iter().filter(|(_, peer)| peer.up);
+            up.for_each(|(id, _)| self.sweep.request(id, Task::Reimport));
+            self.groups.reconfigure(&mut self.core);
+        }
+        if old.require_next_hop != new.require_next_hop {
+            self.set_tracking(new.require_next_hop);
+        }
+        self.fib.enable(new.fib, &self.core);
+        self.watch_paths();
+        self.redecide = Some(Mark::FIRST);
+    }
+
+    fn watch_paths(&mut self) {
+        let config = &self.core.config;
+        let multipath = config.max_paths_external.max(config.max_paths_internal) > 1;
+        self.core.watch_paths = !self.taps.is_empty() || (config.fib && multipath);
+    }
+
+    /// Begins or ends to ask for the states of next hops.
+    fn set_tracking(&mut self, tracking: bool) {
+        let mut at = Mark::FIRST;
+        let Core {
+            tables,
+            paths,
+            attrs,
+            ..
+        } = &mut self.core;
+        let mut budget = usize::MAX;
+        while let Ok(mark) = tables.next_live(at, &mut budget) {
+            let mut id = tables.state(mark).paths;
+            while id != NONE {
+                let path = paths.at(id);
+                if path.accepted() && path.peer != PeerId::LOCAL {
+                    let next_hop = attrs.next_hop_id(path.attr);
+                    if tracking {
+                        attrs.next_hops.add_path(next_hop, mark);
+                    } else {
+                        attrs.next_hops.remove_path(next_hop);
+                    }
+                }
+                id = path.next;
+            }
+            at = mark.successor();
+        }
+        self.core.attrs.next_hops.set_tracking(tracking);
+    }
+
+    /// A session is up: its routes may come, and what it is to be sent is made
+    /// ready.
+    pub fn peer_up(&mut self, spec: PeerSpec, _now: Duration) -> PeerId {
+        let import = Family::ALL.map(|family| self.imports.join(&spec, family));
+        let id = self.core.peers.insert(Peer {
+            spec,
+            up: true,
+            import,
+            member: Member::default(),
+        });
+        self.own_addresses();
+        self.groups.peer_up(id, &mut self.core);
+        id
+    }
+
+    /// A session is down: its paths go, in slices, and then
+    /// [`RibEvent::PeerGone`] says so.
+    pub fn peer_down(&mut self, id: PeerId) {
+        if self.core.peers.up(id).is_none() {
+            return;
+        }
+        self.groups.peer_down(id, &mut self.core);
+        self.core.peers.down(id);
+        self.own_addresses();
+        self.sweep.request(id, Task::Remove);
+    }
+
+    fn own_addresses(&mut self) {
+        let mut own: HashSet<IpAddr> = HashSet::new();
+        for (_, peer) in self.core.peers.iter().filter(|(_, peer)| peer.up) {
+            own.insert(peer.spec.local_address);
+            own.extend(peer.spec.local_link_local.map(IpAddr::V6));
+            own.extend(
+                peer.spec
+                    .own_next_hop
+                    .iter()
+                    .flatten()
+                    .map(NextHop::address),
+            );
+        }
+        self.imports.set_own(own);
+    }
+
+    /// The import policies of a peer are now these; its routes are judged anew,
+    /// from what was received.
+    pub fn set_import(&mut self, id: PeerId, import: [PolicyRef; 2]) {
+        let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
+            return;
+        };
+        if peer.spec.import == import {
+            return;
+        }
+        peer.spec.import = import;
+        let old = peer.import;
+        peer.import = Family::ALL.map(|family| self.imports.join(&peer.spec, family));
+        old.into_iter().for_each(|class| self.imports.leave(class));
+        self.sweep.request(id, Task::Reimport);
+    }
+
+    /// The export policies of a peer are now these; it is sent the difference.
+    pub fn set_export(&mut self, id: PeerId, export: [PolicyRef; 2]) {
+        let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
+            return;
+        };
+        if peer.spec.export != export {
+            peer.spec.export = export;
+            self.groups.spec_changed(id);
+        }
+    }
+
+    /// What a peer sent. Nothing is decided before the next [`Rib::work`].
+    pub fn update(&mut self, id: PeerId, update: &Update, now: Duration) {
+        let Some(peer) = self.core.peers.up(id) else {
+            return;
+        };
+        let classes = peer.import;
+        if let Some(family) = update.end_of_rib() {
+            self.core.events.push_back(RibEvent::EndOfRib(id, family));
+            return;
+        }
+        self.withdraw::<V4>(id, update.withdrawn_v4());
+        self.withdraw::<V6>(id, update.withdrawn_v6());
+        let families = Family::ALL.map(|family| update.next_hop(family));
+        if families == [None, None] {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        update.canonical_attrs(&mut bytes);
+        for (family, next_hop) in Family::ALL.into_iter().zip(families) {
+            let Some(next_hop) = next_hop else { continue };
+            let attrs = AttrsRef {
+                next_hop,
+                bytes: &bytes,
+            };
+            let source = (id, classes[family.index()]);
+            match family {
+                Family::Ipv4Unicast => {
+                    self.announce::<V4>(source, attrs, update.announced_v4(), now);
+                }
+                Family::Ipv6Unicast => {
+                    self.announce::<V6>(source, attrs, update.announced_v6(), now);
+                }
+            }
+        }
+        self.bytes = bytes;
+    }
+
+    fn withdraw<A: Address>(&mut self, id: PeerId, nets: impl Iterator<Item = A::Net>) {
+        for net in nets {
+            if let Some(dest) = A::table(&self.core.tables).find(net) {
+                self.core.remove_path(Mark::new(A::FAMILY, dest), id);
+            }
+        }
+    }
+
+    fn announce<A: Address>(
+        &mut self,
+        (id, class): (PeerId, crate::import::ClassId),
+        attrs: AttrsRef<'_>,
+        nets: impl Iterator<Item = A::Net>,
+        now: Duration,
+    ) {
+        let core = &mut self.core;
+        let attr_in = core.attrs.intern(attrs);
+        let generation = core.peers.briefs.at(id).generation;
+        let since = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let mut evaluated = self
+            .imports
+            .evaluate(class, attr_in, &core.config, &core.attrs);
+        for net in nets {
+            let dest = A::table_mut(&mut core.tables).find_or_insert(net);
+            let (verdict, attr) = Verdict::split(evaluated.accept(net, &mut core.attrs));
+            core.attrs.retain(attr_in);
+            core.put_path(
+                Mark::new(A::FAMILY, dest),
+                Path {
+                    next: NONE,
+                    peer: id,
+                    generation,
+                    flags: Path::flags_of(verdict, false),
+                    attr_in,
+                    attr,
+                    rx_path_id: 0,
+                    since,
+                },
+            );
+        }
+        core.attrs.release(attr_in);
+    }
+
+    /// A peer asked for all routes of a family again (RFC 2918).
+    pub fn refresh(&mut self, id: PeerId, family: Family) {
+        self.groups.refresh(id, family, &mut self.core);
+    }
+
+    /// Announces a route of our own, in place of one of the same prefix.
+    pub fn originate(&mut self, route: &LocalRoute, now: Duration) {
+        let core = &mut self.core;
+        let attr = core.attrs.intern(route.attrs.as_ref());
+        core.attrs.retain(attr);
+        let mark = core.tables.find_or_insert(route.prefix.trunc());
+        core.put_path(
+            mark,
+            Path {
+                next: NONE,
+                peer: PeerId::LOCAL,
+                generation: 0,
+                flags: Path::flags_of(Verdict::Accepted, route.blackhole),
+                attr_in: attr,
+                attr,
+                rx_path_id: 0,
+                since: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+            },
+        );
+    }
+
+    /// Takes a route of our own back. False: there was none.
+    pub fn withdraw_local(&mut self, prefix: IpNet) -> bool {
+        let mark = self.core.tables.find(prefix.trunc());
+        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL))
+    }
+
+    /// What became of a next hop that is tracked.
+    pub fn next_hop(&mut self, next_hop: NextHop, state: NextHopState) {
+        if let Some(id) = self.core.attrs.next_hops.set_state(next_hop, state) {
+            // A walk under way has to begin again: what it passed is out of date.
+            self.next_hops.retain(|(other, _)| *other != id);
+            self.next_hops.push_back((id, Mark::FIRST));
+        }
+    }
+
+    /// Frames for a peer, whole ones, about `max` bytes (the last item may be
+    /// over it). True: there is more now.
+    pub fn poll_frames(&mut self, id: PeerId, max: usize, out: &mut Vec<Bytes>) -> bool {
+        self.groups.poll(id, max, out, &mut self.core)
+    }
+
+    /// Changes for the kernel, about `max`; none goes ahead of the frames that
+    /// tell of it. True: there is more now.
+    pub fn poll_fib(&mut self, out: &mut Vec<FibChange>, max: usize) -> bool {
+        let limit = self.groups.cursor().unwrap_or(u64::MAX);
+        self.fib.poll(out, max, limit, &mut self.core)
+    }
+
+    /// What became of kernel changes.
+    pub fn fib_done(&mut self, acks: &[FibAck]) {
+        self.fib.done(acks, &mut self.core);
+    }
+
+    /// The hops of a set that some route names.
+    pub fn next_hop_set(&self, id: NextHopSetId) -> Option<Arc<[NextHop]>> {
+        self.fib.set(id)
+    }
+
+    pub fn poll_event(&mut self) -> Option<RibEvent> {
+        if let Some(news) = self.core.attrs.next_hops.news.pop_front() {
+            return Some(match news {
+                Tracking::Begin(next_hop) => RibEvent::TrackNextHop(next_hop),
+                Tracking::End(next_hop) => RibEvent::UntrackNextHop(next_hop),
+            });
+        }
+        self.core.events.pop_front()
+    }
+
+    /// Begins to observe which prefixes change.
+    pub fn open_tap(&mut self) -> TapId {
+        let id = self.taps.open(&self.core);
+        self.watch_paths();
+        id
+    }
+
+    pub fn close_tap(&mut self, id: TapId) {
+        self.taps.close(id);
+        self.watch_paths();
+    }
+
+    /// Prefixes of which the best path or another changed, up to `max`, oldest
+    /// change first.
+    pub fn poll_tap(&mut self, id: TapId, out: &mut Vec<IpNet>, max: usize) -> TapPoll {
+        self.taps.poll(id, out, max, &mut self.core)
+    }
+
+    pub fn peer_counters(&self, id: PeerId) -> PeerCounters {
+        let Some(counts) = self.core.peers.counts.get(usize::from(id.0)) else {
+            return PeerCounters::default();
+        };
+        let group = self.groups.of(id, &self.core);
+        let advertised = |f: usize| group.map_or(0, |group| group.output[f].count_for(id));
+        PeerCounters {
+            received: counts.received,
+            accepted: counts.accepted,
+            rejected: [0, 1].map(|f| counts.received[f] - counts.accepted[f]),
+            best: counts.best,
+            advertised: [advertised(0), advertised(1)],
+        }
+    }
+
+    pub fn summary(&self) -> Summary {
+        Summary {
+            prefixes: [
+                self.core.tables.v4.len() as u64,
+                self.core.tables.v6.len() as u64,
+            ],
+            paths: self.core.path_count,
+            attribute_sets: self.core.attrs.len() as u64,
+            next_hops: self.core.attrs.next_hops.len() as u64,
+            peers: self.core.peers.iter().filter(|(_, peer)| peer.up).count() as u64,
+            update_groups: self.groups.len() as u64,
+        }
+    }
+
+    /// Bytes of frames that a group keeps for slow members before it detaches
+    /// them; groups made from now on. 16 MiB unless set.
+    pub fn set_group_backlog(&mut self, bytes: usize) {
+        self.groups.max_held = Some(bytes);
+    }
+}
