@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::schema::{SECTIONS, Section, Status};
+use crate::schema::{ROOT, SECTIONS, Section, Status};
 
 const INTRO: &str = "# Configuration
 
@@ -43,6 +43,12 @@ Sets of communities by name, to be named where communities are listed: `ours = [
 /// `docs/configuration.md`.
 pub fn reference() -> String {
     let mut out = INTRO.to_owned();
+    let planned: Vec<String> = ROOT
+        .all_keys()
+        .filter(|key| key.status == Status::Planned)
+        .map(|key| format!("`[{}]`", key.name))
+        .collect();
+    let _ = writeln!(out, "\nNot in this version: {}.", planned.join(", "));
     for section in SECTIONS {
         if section.header.starts_with("[[policy") {
             out.push_str(POLICY);

@@ -15,6 +15,7 @@ mod reader;
 mod schema;
 mod settings;
 mod suggest;
+mod syntax;
 mod values;
 
 pub use diff::{ChangeKind, Diff, SoftChange, change, diff};

@@ -21,6 +21,7 @@ use crate::policies;
 use crate::reader::{Problems, Table};
 use crate::schema;
 use crate::settings::{FamilySettings, KeySpans, PeerSettings, Resolver, no_group};
+use crate::syntax;
 use crate::values;
 
 /// Reads and checks a file.
@@ -44,11 +45,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, ConfigErrors> {
 pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     let (document, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
-        let faults = faults.iter().map(|fault| {
-            let span = fault.span().unwrap_or(0..0);
-            Problem::new(fault.message(), "").at(span)
-        });
-        return Err(ConfigErrors::new(name, text, faults.collect()));
+        let problems = syntax::problems(&faults, text);
+        return Err(ConfigErrors::new(name, text, problems));
     }
     let problems = Problems::default();
     let warnings = Problems::default();
@@ -95,7 +93,6 @@ fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
             require: flag("require").unwrap_or(fib.enabled),
             via_default: flag("via-default").unwrap_or(true),
         },
-        router: router?,
         originate,
         peers,
         fib,
@@ -105,6 +102,8 @@ fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
         groups,
         policy_spec,
         policies,
+        // Last: all else is to be read even so.
+        router: router?,
     })
 }
 

@@ -527,3 +527,38 @@ pub(crate) static SECTIONS: [&Section; 12] = [
     &API,
     &LOG,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value of a type that no key takes: who reads the key says so. A key
+    /// that nobody reads would be taken in silence.
+    #[test]
+    fn every_key_of_the_schema_is_read() {
+        let places: [(&Section, &str, &str); 15] = [
+            (&ROUTER, "[router]\n", ""),
+            (&ORIGINATE, "[[originate]]\n", ""),
+            (&PEER, "[[peer]]\n", ""),
+            (&PEER_GROUP, "[peer-group.g]\n", ""),
+            (&FAMILIES, "[peer-group.g.family]\n", ""),
+            (&FAMILY, "[peer-group.g.family.ipv6-unicast]\n", ""),
+            (&POLICY, "[policy]\n", ""),
+            (&RULE, "[[policy.route.p]]\n", ""),
+            (&MATCH, "[[policy.route.p]]\nmatch = { ", " }"),
+            (&SET, "[[policy.route.p]]\nset = { ", " }"),
+            (&FIB, "[fib]\n", ""),
+            (&NEXT_HOP, "[next-hop]\n", ""),
+            (&API, "[api]\n", ""),
+            (&LOG, "[log]\n", ""),
+            (&ROOT, "", ""),
+        ];
+        for (section, before, after) in places {
+            for key in section.all_keys().filter(|k| k.status != Status::Planned) {
+                let text = format!("{before}{} = 1979-05-27{after}", key.name);
+                let said = crate::parse("x", &text).expect_err(&text).to_string();
+                assert!(said.contains("not a datetime"), "{text}\n{said}");
+            }
+        }
+    }
+}

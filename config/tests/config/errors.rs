@@ -65,11 +65,39 @@ fn all_errors_come_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn broken_toml_is_shown_where_it_breaks() {
-    says("[router]\nasn = \n", &["godwit.toml:2:7"]);
+    says(
+        "[router\nasn = 1",
+        &["godwit.toml:1:8", "close the bracket"],
+    );
+    says(
+        "[router]\nasn = \n",
+        &["godwit.toml:2:1", "`asn` has no value"],
+    );
+    says("[router]\nasn: 1\n", &["godwit.toml:2:4", "`key = value`"]);
     says(
         "[router]\nasn = 1\nasn = 2\n",
-        &["godwit.toml:3:1", "duplicate key"],
+        &["godwit.toml:3:1", "duplicate key", "take one of them out"],
     );
+    says(
+        "[router]\nrouter-id = \"1\n",
+        &["end the text with the quote"],
+    );
+    says("[peer]\n[peer]\n", &["write `[[peer]]`"]);
+    says("[fib]\n[fib]\n", &["put all of it below one `[fib]`"]);
+}
+
+#[test]
+fn text_without_quotes_is_given_them() {
+    let said = wrong("[router]\nrouter-id = 10.0.0.1 # ours\n");
+    let expected = "\
+error: text needs quotes
+ --> godwit.toml:2:13
+  |
+2 | router-id = 10.0.0.1 # ours
+  |             ^^^^^^^^ no number, and not quoted
+  |
+  = help: write `\"10.0.0.1\"`";
+    assert_eq!(said, expected);
 }
 
 #[test]
