@@ -10,8 +10,12 @@ use crate::error::Problem;
 /// only follows from the first.
 pub(crate) fn problems(faults: &[Error], text: &str) -> Vec<Problem> {
     let mut found: Vec<(usize, Problem)> = Vec::new();
-    for fault in faults {
-        let span = fault.span().unwrap_or(0..0);
+    let mut faults: Vec<(Range<usize>, &Error)> = faults
+        .iter()
+        .map(|fault| (fault.span().unwrap_or(0..0), fault))
+        .collect();
+    faults.sort_by_key(|(span, _)| span.start);
+    for (span, fault) in faults {
         let at = text.floor_char_boundary(span.start);
         let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         if !found.iter().any(|(seen, _)| *seen == line) {
