@@ -164,9 +164,9 @@ impl Capability {
                     out.put_u8(*mode);
                 }
             }
+            // names of more than 255 octets burst the value's own length
             Capability::Fqdn { host, domain } => {
                 for name in [host, domain] {
-                    let name = name.get(..120).unwrap_or(name);
                     out.put_u8(u8::try_from(name.len()).unwrap_or(u8::MAX));
                     out.put_slice(name);
                 }
