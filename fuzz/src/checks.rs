@@ -182,8 +182,7 @@ fn write_and_read(
         assert_eq!(again.next_hop(family), Some(attrs.next_hop));
         let mut bytes = Vec::new();
         again.canonical_attrs(&mut bytes);
-        // two-octet numbers lose what AS_TRANS stood for where a path is all
-        // sets, or where it carried AS_TRANS itself: see RFC 6793 §7
+        // AS4_PATH comes back with neighbouring sequences joined
         if ctx.as4 {
             assert_eq!(bytes, attrs.bytes);
         } else {
@@ -194,7 +193,9 @@ fn write_and_read(
                 },
                 attrs,
             );
+            assert!(again.as_path().asns().eq(was.as_path().asns()));
             assert_eq!(again.as_path().length(), was.as_path().length());
+            assert_eq!(again.aggregator(), was.aggregator());
             assert_eq!(again.iter().count(), was.iter().count());
         }
         count += announced(&again);
