@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{config, fib, manual, peer, route, watch};
+use crate::{config, demo, fib, manual, peer, route, watch};
 
 /// Show and change what a Godwit BGP daemon does.
 ///
@@ -68,6 +68,9 @@ pub enum Command {
     Watch(watch::Command),
     /// End every session with a Cease and let the daemon exit.
     Stop,
+    /// Two racks of hosts in network namespaces: sessions, kernel routes, pods
+    /// that ping each other, and a cut cable. Needs root and no daemon.
+    Demo(demo::Args),
     /// Print a completion script for a shell.
     Completions(manual::Completions),
     /// Print the manual page, or write one a command to a directory.

@@ -59,6 +59,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<godwit_netlink::Error> for Failure {
+    fn from(e: godwit_netlink::Error) -> Self {
+        Failure::Refused(e.to_string())
+    }
+}
+
 impl From<serde_json::Error> for Failure {
     fn from(e: serde_json::Error) -> Self {
         Failure::Io(e.into())

@@ -1,5 +1,5 @@
 //! `godwit`: the command line. Every verb that reads or changes a daemon is one
-//! call of its gRPC API; `config check`, `completions` and `man` need none.
+//! call of its gRPC API; `config check`, `demo`, `completions` and `man` need none.
 //!
 //! Exit codes: 0 all is well, 1 unhealthy or a negative answer, 2 wrong usage,
 //! 3 the daemon cannot be reached.
@@ -8,6 +8,7 @@
 mod args;
 mod client;
 mod config;
+mod demo;
 mod failure;
 mod fib;
 mod manual;
@@ -47,6 +48,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Completions(command) => manual::completions(command, &mut out),
         Command::Man(command) => manual::man(command, &mut out),
         Command::Config(config::Command::Check(command)) => config::check(command, &mut out),
+        Command::Demo(command) => demo::run(command),
         _ => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
@@ -65,8 +67,9 @@ async fn ask_daemon(args: &Args, out: &mut Out) -> Result<(), Failure> {
         Command::Watch(command) => watch::run(command, &client, out).await,
         Command::Config(config::Command::Reload) => config::reload(&client, out).await,
         Command::Stop => status::stop(&client, out).await,
-        Command::Config(config::Command::Check(_)) | Command::Completions(_) | Command::Man(_) => {
-            Ok(())
-        }
+        Command::Config(config::Command::Check(_))
+        | Command::Demo(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(()),
     }
 }
