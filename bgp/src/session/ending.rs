@@ -123,7 +123,7 @@ impl Session {
                 self.failures = self.failures.saturating_add(1);
                 self.retry_at = None;
                 self.run = Run::IdleHold {
-                    until: now + self.jitter.spread(hold),
+                    until: now.saturating_add(self.jitter.spread(hold)),
                     lenient: self.failures == 1,
                 };
             }
@@ -142,25 +142,26 @@ impl Session {
                 (ErrorOrigin::Transport, None, text)
             }
         };
-        self.report(origin, state, notification, text, now);
-    }
-
-    pub(super) fn report(
-        &mut self,
-        origin: ErrorOrigin,
-        state: State,
-        notification: Option<Notification>,
-        text: String,
-        at: Duration,
-    ) {
         let error = SessionError {
             origin,
             state,
             notification,
             text,
-            at,
+            at: now,
         };
         self.actions.push_back(Action::Report(error.clone()));
         self.last_error = Some(error);
+    }
+
+    pub(super) fn report_attempt(&mut self, text: String, now: Duration) {
+        let error = SessionError {
+            origin: ErrorOrigin::Transport,
+            state: State::Connect,
+            notification: None,
+            text,
+            at: now,
+        };
+        self.actions.push_back(Action::Report(error.clone()));
+        self.connect_error = Some(error);
     }
 }

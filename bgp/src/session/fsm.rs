@@ -11,7 +11,7 @@ use super::conn::{Conn, Phase};
 use super::counters::Counters;
 use super::ending::{After, Ending};
 use super::faults;
-use super::io::{Action, ConnId, Direction, ErrorOrigin, Input, SessionError, State};
+use super::io::{Action, ConnId, Direction, Input, SessionError, State};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
 use crate::wire::{self, MessageType, Notification};
@@ -70,6 +70,7 @@ pub struct Session {
     pub(super) actions: VecDeque<Action>,
     pub(super) counters: Counters,
     pub(super) last_error: Option<SessionError>,
+    pub(super) connect_error: Option<SessionError>,
     seen_state: State,
     state_since: Duration,
     pub(super) established_since: Option<Duration>,
@@ -114,6 +115,7 @@ impl Session {
             actions: VecDeque::new(),
             counters: Counters::default(),
             last_error: None,
+            connect_error: None,
             seen_state: State::Idle,
             state_since: now,
             established_since: None,
@@ -202,8 +204,15 @@ impl Session {
         &self.counters
     }
 
+    /// What last went wrong on a connection that stood; attempts that fail
+    /// afterwards don't hide it.
     pub fn last_error(&self) -> Option<&SessionError> {
         self.last_error.as_ref()
+    }
+
+    /// Why the latest attempt to connect failed, until one succeeds.
+    pub fn connect_error(&self) -> Option<&SessionError> {
+        self.connect_error.as_ref()
     }
 
     /// Of the Established connection, or else one in OpenConfirm.
@@ -267,7 +276,7 @@ impl Session {
             return;
         }
         let id = self.new_conn_id();
-        let deadline = now + self.jitter.spread(self.config.connect_retry);
+        let deadline = now.saturating_add(self.jitter.spread(self.config.connect_retry));
         self.attempt = Some(Attempt { id, deadline });
         self.counters.attempts += 1;
         self.actions.push_back(Action::Connect(id));
@@ -278,13 +287,14 @@ impl Session {
             return;
         }
         self.attempt = None;
+        self.connect_error = None;
         self.open(id, Direction::Outgoing, now);
     }
 
     fn connect_failed(&mut self, id: ConnId, why: String, now: Duration) {
         if self.attempt.is_some_and(|a| a.id == id) {
             self.attempt = None;
-            self.report(ErrorOrigin::Transport, State::Connect, None, why, now);
+            self.report_attempt(why, now);
         }
     }
 
@@ -316,7 +326,7 @@ impl Session {
         self.probe_established(now);
         if let Some(retry_at) = self.retry_at {
             // this connection is the likelier one now
-            let later = now + self.jitter.spread(self.config.connect_retry);
+            let later = now.saturating_add(self.jitter.spread(self.config.connect_retry));
             self.retry_at = Some(retry_at.max(later));
         }
         self.open(id, Direction::Incoming, now);
@@ -410,7 +420,7 @@ impl Session {
         if let Some(attempt) = self.attempt.filter(|a| a.deadline <= now) {
             self.actions.push_back(Action::Close(attempt.id));
             let text = "no answer to the attempt to connect".to_owned();
-            self.report(ErrorOrigin::Transport, State::Connect, None, text, now);
+            self.report_attempt(text, now);
             self.connect(now);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
@@ -444,7 +454,7 @@ impl Session {
             } else if self.attempt.is_none() && self.retry_at.is_none() {
                 let pause = back_off(FIRST_RETRY, self.retries, self.config.connect_retry);
                 self.retries = self.retries.saturating_add(1);
-                self.retry_at = Some(now + self.jitter.spread(pause));
+                self.retry_at = Some(now.saturating_add(self.jitter.spread(pause)));
             }
         }
         let state = self.state();

@@ -116,8 +116,9 @@ pub enum Action {
     /// The peer asks for our routes again (RFC 2918). Only while up, and only
     /// for a family that was negotiated.
     Refresh(RouteRefresh),
-    /// Something went wrong on one connection, for the log: the same as
-    /// [`Session::last_error`](super::Session::last_error).
+    /// Something went wrong on one connection, for the log: from then on the
+    /// [`last_error`](super::Session::last_error) or, in Connect, the
+    /// [`connect_error`](super::Session::connect_error).
     Report(SessionError),
 }
 

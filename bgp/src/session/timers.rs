@@ -92,7 +92,7 @@ impl ConnTimers {
     }
 
     pub(super) fn unread(&mut self, now: Duration) {
-        self.grace = now + UNREAD_GRACE;
+        self.grace = now.saturating_add(UNREAD_GRACE);
     }
 
     /// KEEPALIVE or UPDATE went out, and the next is due after `keepalive`.
@@ -122,15 +122,17 @@ impl ConnTimers {
     }
 
     pub(super) fn hold_deadline(&self) -> Option<Duration> {
-        (!self.hold.is_zero() && !self.paused).then(|| (self.heard + self.hold).max(self.grace))
+        (!self.hold.is_zero() && !self.paused)
+            .then(|| self.heard.saturating_add(self.hold).max(self.grace))
     }
 
     pub(super) fn keepalive_deadline(&self) -> Option<Duration> {
-        (!self.keepalive.is_zero()).then(|| self.sent + self.keepalive)
+        (!self.keepalive.is_zero()).then(|| self.sent.saturating_add(self.keepalive))
     }
 
     pub(super) fn send_hold_deadline(&self) -> Option<Duration> {
-        self.blocked_since.map(|since| since + self.send_hold)
+        self.blocked_since
+            .map(|since| since.saturating_add(self.send_hold))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {

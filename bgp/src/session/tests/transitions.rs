@@ -88,10 +88,13 @@ fn connect_failed_goes_to_active_and_back_to_connect() {
     let conn = lone.attempt();
     lone.input(Input::ConnectFailed(conn, "refused".into()));
     assert_eq!(lone.state(), State::Active);
-    assert_eq!(lone.session.last_error().unwrap().text, "refused");
+    assert_eq!(lone.session.connect_error().unwrap().text, "refused");
     lone.run_for(secs(1));
     assert_eq!(lone.state(), State::Connect);
-    assert_ne!(lone.attempt(), conn);
+    let second = lone.attempt();
+    assert_ne!(second, conn);
+    lone.input(Input::Connected(second));
+    assert_eq!(lone.session.connect_error(), None);
 }
 
 #[test]
@@ -264,6 +267,18 @@ fn manual_start_ends_idle_hold_early() {
     lone.input(Input::Closed(conn, "reset".into()));
     lone.input(Input::ManualStart);
     assert_eq!(lone.state(), State::Connect);
+}
+
+#[test]
+fn failed_attempts_do_not_hide_why_the_session_ended() {
+    let (mut lone, conn) = Lone::established(config());
+    lone.frame(conn, frame(&Notification::shutdown(2, "upgrade").encode()));
+    lone.run_for(secs(1));
+    let attempt = lone.attempt();
+    lone.input(Input::ConnectFailed(attempt, "refused".into()));
+    let error = lone.session.last_error().unwrap().to_string();
+    assert!(error.starts_with("received Cease"), "{error}");
+    assert!(error.contains("upgrade"), "{error}");
 }
 
 #[test]
