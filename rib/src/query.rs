@@ -1,6 +1,7 @@
 //! Reading routes, page by page, each a bounded amount of work.
 
 use ::core::time::Duration;
+use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 use godwit_bgp::Family;
@@ -56,6 +57,12 @@ impl Rib {
             }
         }
         builder.page
+    }
+
+    /// Whose paths those of this peer are; also while they are being removed.
+    /// `None`: the daemon's own, or nobody's any more.
+    pub fn peer_address(&self, id: PeerId) -> Option<IpAddr> {
+        Some(self.core.peers.at(id)?.spec.address)
     }
 
     fn add_len(&mut self, query: &RouteQuery, net: IpNet, len: u8, builder: &mut Builder) {
@@ -135,6 +142,7 @@ impl Rib {
                 } else {
                     path.attr_in
                 }),
+                RouteView::AllReceived => Some(path.attr_in),
                 RouteView::Best => (id == state.best).then_some(path.attr),
                 RouteView::Received(peer) => (path.peer == peer).then_some(path.attr_in),
                 RouteView::Accepted(peer) => {

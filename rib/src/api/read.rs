@@ -18,6 +18,9 @@ use crate::path::Verdict;
 pub enum RouteView {
     /// Every path of every peer, rejected ones too.
     All,
+    /// The same, each as its peer sent it; `All` has the accepted ones as the
+    /// import policy left them.
+    AllReceived,
     /// The best path of each prefix.
     Best,
     /// All that a peer sent, as it sent it.
