@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use godwit_bgp::session::{Counters as SessionCounters, ErrorOrigin, SessionError, State};
 use godwit_bgp::wire::Capability as WireCapability;
 use godwit_bgp::{Family, SessionKind};
+use godwit_config::{PeerConfig, PolicyChain};
 use godwit_proto::v1;
 use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
@@ -34,16 +35,17 @@ pub fn families(field: &str, numbers: &[i32]) -> Result<Vec<Family>, tonic::Stat
 /// A peer as it stands; `counters` are the RIB's, while its session is up.
 pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
     let status = view.status();
+    let config = &status.config;
     v1::Peer {
         address: status.address.to_string(),
-        description: status.description.clone().unwrap_or_default(),
-        group: status.group.clone().unwrap_or_default(),
+        description: config.description.clone().unwrap_or_default(),
+        group: config.group.clone().unwrap_or_default(),
         source: source(status.origin) as i32,
         kind: kind(status.kind) as i32,
         local_asn: status.local_asn.0,
         remote_asn: status.remote_asn.map_or(0, |asn| asn.0),
         disabled: status.disabled,
-        passive: status.passive,
+        passive: config.passive,
         state: state(status.state) as i32,
         state_since: status.state_since.and_then(time),
         session: status.session.as_ref().map(session),
@@ -52,7 +54,7 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         last_error: status.last_error.as_ref().map(last_error),
         families: Family::ALL
             .into_iter()
-            .filter(|f| status.families[f.index()])
+            .filter(|f| config.families[f.index()])
             .map(|f| peer_family(&status, f, counters))
             .collect(),
     }
@@ -66,12 +68,11 @@ fn source(origin: PeerOrigin) -> v1::PeerSource {
     }
 }
 
-fn kind(kind: Option<SessionKind>) -> v1::SessionKind {
+fn kind(kind: SessionKind) -> v1::SessionKind {
     match kind {
-        None => v1::SessionKind::Unspecified,
-        Some(SessionKind::External) => v1::SessionKind::External,
-        Some(SessionKind::Internal) => v1::SessionKind::Internal,
-        Some(SessionKind::InternalClient) => v1::SessionKind::InternalClient,
+        SessionKind::External => v1::SessionKind::External,
+        SessionKind::Internal => v1::SessionKind::Internal,
+        SessionKind::InternalClient => v1::SessionKind::InternalClient,
     }
 }
 
@@ -108,8 +109,50 @@ fn session(session: &SessionStatus) -> v1::Session {
 fn capability(capability: &WireCapability) -> v1::Capability {
     v1::Capability {
         code: capability.code().into(),
-        text: capability.to_string(),
+        text: capability_text(capability),
     }
+}
+
+fn capability_text(capability: &WireCapability) -> String {
+    let name = capability.name().unwrap_or("unknown");
+    let details = match capability {
+        WireCapability::MultiProtocol(family) => family.to_string(),
+        WireCapability::FourOctetAs(asn) => asn.to_string(),
+        WireCapability::Role(role) => role.to_string(),
+        WireCapability::ExtendedNextHop(list) => {
+            join(list.iter().map(|(f, afi)| format!("{f} by afi {afi}")))
+        }
+        WireCapability::AddPath(list) => join(list.iter().map(|(f, mode)| {
+            let mode = match mode {
+                1 => "receive",
+                2 => "send",
+                3 => "both",
+                _ => "?",
+            };
+            format!("{f} {mode}")
+        })),
+        WireCapability::GracefulRestart { time, families, .. } => {
+            let families = families.iter().map(|(f, kept)| match kept {
+                true => format!("{f} kept"),
+                false => f.to_string(),
+            });
+            join(std::iter::once(format!("{time}s")).chain(families))
+        }
+        WireCapability::Fqdn { host, domain } => format!(
+            "{} {}",
+            String::from_utf8_lossy(host),
+            String::from_utf8_lossy(domain)
+        ),
+        WireCapability::Unknown { code, .. } => code.to_string(),
+        WireCapability::RouteRefresh
+        | WireCapability::ExtendedMessage
+        | WireCapability::EnhancedRouteRefresh => String::new(),
+    };
+    format!("{name} {details}").trim_end().to_owned()
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn timers(status: &PeerStatus) -> v1::Timers {
@@ -118,13 +161,13 @@ fn timers(status: &PeerStatus) -> v1::Timers {
             session.negotiated.hold_time,
             Some(session.negotiated.keepalive),
         ),
-        None => (status.hold_time, status.keepalive),
+        None => (status.config.hold_time, status.config.keepalive),
     };
     v1::Timers {
         hold_time: span(hold),
         // RFC 4271 §4.4: a third, unless something else is configured.
         keepalive: span(keepalive.unwrap_or(hold / 3)),
-        connect_retry: span(status.connect_retry),
+        connect_retry: span(status.config.connect_retry),
     }
 }
 
@@ -173,6 +216,7 @@ fn peer_family(
     counters: Option<&PeerCounters>,
 ) -> v1::PeerFamily {
     let i = family.index();
+    let config = &status.config;
     let counters = counters.copied().unwrap_or_default();
     let session = status.session.as_ref();
     v1::PeerFamily {
@@ -184,7 +228,19 @@ fn peer_family(
         best: counters.best[i],
         advertised: counters.advertised[i],
         end_of_rib_received: session.is_some_and(|s| s.end_of_rib(family)),
-        import: status.import[i].clone(),
-        export: status.export[i].clone(),
+        import: policies(config, &config.import[i]),
+        export: policies(config, &config.export[i]),
     }
+}
+
+/// By name; where none is configured, what that means (RFC 8212).
+fn policies(config: &PeerConfig, chain: &PolicyChain) -> Vec<String> {
+    chain.names.clone().unwrap_or_else(|| {
+        let default = if config.external {
+            "reject-all"
+        } else {
+            "accept-all"
+        };
+        vec![default.into()]
+    })
 }

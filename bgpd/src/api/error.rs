@@ -115,6 +115,9 @@ mod tests {
         assert_eq!(status.code(), Code::NotFound);
         assert_eq!(status.message(), "no route");
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("NOT_FOUND", "godwit"));
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("NOT_FOUND", "godwit")
+        );
     }
 }

@@ -45,7 +45,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct ApiHandle {
     _stop: watch::Sender<bool>,
-    _place: socket::Place,
+    place: socket::Place,
+}
+
+impl Drop for ApiHandle {
+    fn drop(&mut self) {
+        self.place.clear();
+    }
 }
 
 /// Serves the API as `[api]` says. A socket that cannot be made keeps nothing
@@ -56,16 +62,13 @@ pub fn spawn(control: Control) -> ApiHandle {
     let (stop, stopped) = watch::channel(false);
     let serving = serve(
         api.unix.clone(),
-        api.group.clone(),
+        api.group,
         control,
         place.clone(),
         Stop(stopped),
     );
     tokio::spawn(serving);
-    ApiHandle {
-        _stop: stop,
-        _place: place,
-    }
+    ApiHandle { _stop: stop, place }
 }
 
 /// Resolves when the API is to end.
@@ -141,6 +144,14 @@ async fn services(
             stop,
         )))
         .add_service(FibServer::new(fib::Service::new(control.clone()))))
+}
+
+/// What `limit` of a listing means.
+fn page_limit(asked: u32) -> usize {
+    match asked {
+        0 => 1000,
+        n => n.min(10_000) as usize,
+    }
 }
 
 /// Accepted connections. An error there (no descriptors left) passes; it must

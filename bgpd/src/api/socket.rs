@@ -16,6 +16,12 @@ use crate::sync::lock;
 #[derive(Clone, Debug, Default)]
 pub struct Place(Arc<Mutex<Option<Made>>>);
 
+impl Place {
+    pub fn clear(&self) {
+        *lock(&self.0) = None;
+    }
+}
+
 #[derive(Debug)]
 struct Made {
     path: PathBuf,
@@ -168,7 +174,8 @@ mod tests {
     async fn without_the_group_only_the_owner_may_open_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("godwit.sock");
-        let _listener = bind(&path, NOBODYS, &Place::default()).unwrap();
+        let place = Place::default();
+        let _listener = bind(&path, NOBODYS, &place).unwrap();
         assert_eq!(mode(&path), 0o600);
     }
 
@@ -177,7 +184,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("godwit.sock");
         // Root's own: any user may give a file to a group of theirs only.
-        let Ok(_listener) = bind(&path, "root", &Place::default()) else {
+        let place = Place::default();
+        let Ok(_listener) = bind(&path, "root", &place) else {
             return;
         };
         assert_eq!(mode(&path), 0o660);

@@ -1,0 +1,245 @@
+//! Service `Daemon`.
+
+use std::fs;
+
+use godwit_bgp::Family;
+use godwit_bgp::session::State;
+use godwit_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{convert, fib};
+use crate::clock;
+use crate::control::{Control, ListenerStatus, Loaded};
+use crate::status::{PeerOrigin, PeerStatus};
+
+#[derive(Debug)]
+pub struct Service {
+    control: Control,
+}
+
+impl Service {
+    pub fn new(control: Control) -> Service {
+        Service { control }
+    }
+
+    /// Figures of the kernel's side; and what is wrong there as a whole.
+    async fn fib(&self, loaded: &Loaded) -> Result<(v1::FibStatus, Option<String>), Status> {
+        let config = &loaded.config.fib;
+        let mut status = v1::FibStatus {
+            enabled: config.enabled,
+            table: config.table,
+            metric: config.metric,
+            protocol: config.protocol.into(),
+            ..v1::FibStatus::default()
+        };
+        let Some(handle) = self.control.fib().cloned() else {
+            return Ok((status, None));
+        };
+        let figures = fib::ask(move || handle.status()).await?;
+        status.installed = figures.routes_installed as u64;
+        status.pending = figures.routes_pending as u64;
+        status.failed = figures.routes_failed as u64;
+        status.stale = figures.routes_adopted as u64;
+        Ok((status, figures.error))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::daemon_server::Daemon for Service {
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let control = &self.control;
+        let identity = control.identity();
+        let loaded = control.loaded();
+        let listeners = control.listeners();
+        let peers: Vec<_> = control.peers().iter().map(|view| view.status()).collect();
+        let summary = control.rib().query(|rib| rib.summary()).await?;
+        let (fib, fib_error) = self.fib(&loaded).await?;
+
+        let mut problems = Vec::new();
+        problems.extend(listeners.iter().filter_map(listener_problem));
+        problems.extend(fib_error.map(|e| problem("fib", e, "")));
+        problems.extend(routes_problem(&fib));
+        problems.extend(file_problem(&loaded));
+        problems.extend(peers.iter().filter_map(|p| peer_problem(p)));
+
+        let established = |p: &&std::sync::Arc<PeerStatus>| p.state == State::Established;
+        let tables = Family::ALL.into_iter().map(|family| v1::TableStatus {
+            family: v1::Family::from(family) as i32,
+            prefixes: summary.prefixes[family.index()],
+            paths: summary.paths[family.index()],
+        });
+        Ok(Response::new(v1::GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: convert::time(clock::started_at()),
+            identity: Some(v1::Identity {
+                node_name: identity.node.clone(),
+                asn: identity.asn.0,
+                router_id: identity.router_id.to_string(),
+                cluster_id: identity.cluster_id.to_string(),
+            }),
+            configuration: Some(v1::Configuration {
+                file: loaded.path.display().to_string(),
+                loaded: convert::time(loaded.at),
+                last_error: loaded.last_error.clone().unwrap_or_default(),
+            }),
+            listeners: listeners.iter().map(listener).collect(),
+            peers: Some(v1::PeerCounts {
+                configured: peers.len() as u32,
+                established: peers.iter().filter(established).count() as u32,
+                disabled: peers.iter().filter(|p| p.disabled).count() as u32,
+            }),
+            tables: tables.collect(),
+            host_settings: host_settings(fib.enabled),
+            fib: Some(fib),
+            resident_bytes: resident_bytes(),
+            problems,
+        }))
+    }
+
+    async fn reload(
+        &self,
+        _: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        Ok(Response::new(v1::ReloadResponse {
+            changes: self.control.reload().await?,
+        }))
+    }
+
+    async fn stop(
+        &self,
+        _: Request<v1::StopRequest>,
+    ) -> Result<Response<v1::StopResponse>, Status> {
+        self.control.stop().await;
+        Ok(Response::new(v1::StopResponse {}))
+    }
+}
+
+fn problem(subject: impl Into<String>, what: impl Into<String>, hint: &str) -> v1::Problem {
+    v1::Problem {
+        subject: subject.into(),
+        what: what.into(),
+        hint: hint.into(),
+    }
+}
+
+fn listener(listener: &ListenerStatus) -> v1::Listener {
+    v1::Listener {
+        address: listener.address.to_string(),
+        error: listener.error.clone().unwrap_or_default(),
+    }
+}
+
+fn listener_problem(listener: &ListenerStatus) -> Option<v1::Problem> {
+    let error = listener.error.as_ref()?;
+    Some(problem(
+        format!("listener {}", listener.address),
+        format!("cannot listen: {error}"),
+        "is another BGP daemon running? change `[router] listen`, or stop it and restart",
+    ))
+}
+
+fn routes_problem(fib: &v1::FibStatus) -> Option<v1::Problem> {
+    (fib.failed > 0).then(|| {
+        problem(
+            "fib",
+            format!("{} routes are not in the kernel", fib.failed),
+            "see `godwit fib list --not-installed`",
+        )
+    })
+}
+
+fn file_problem(loaded: &Loaded) -> Option<v1::Problem> {
+    loaded.last_error.as_ref().map(|_| {
+        problem(
+            format!("configuration {}", loaded.path.display()),
+            "its last change was refused; the one before is in force",
+            "see `godwit config check` with that file",
+        )
+    })
+}
+
+/// A peer that ought to be up and is not. (One that called from a range has no
+/// duty to be there.)
+fn peer_problem(peer: &PeerStatus) -> Option<v1::Problem> {
+    let range = matches!(peer.origin, PeerOrigin::Range(_));
+    if peer.disabled || range || peer.state == State::Established {
+        return None;
+    }
+    let why = match &peer.last_error {
+        Some((_, error)) => format!("{}: {error}", peer.state),
+        None if peer.config.passive => format!("{}: it has not called yet", peer.state),
+        None => peer.state.to_string(),
+    };
+    Some(problem(
+        format!("peer {}", peer.address),
+        why,
+        &format!("see `godwit peer show {}`", peer.address),
+    ))
+}
+
+/// Settings without which the host routes nothing for others.
+fn host_settings(fib: bool) -> Vec<v1::HostSetting> {
+    const WANTED: [(&str, &str); 2] = [
+        ("net.ipv4.ip_forward", "1"),
+        ("net.ipv6.conf.all.forwarding", "1"),
+    ];
+    if !fib {
+        return Vec::new();
+    }
+    let setting = |(name, wanted): (&str, &str)| {
+        // A kernel without IPv6 has none of its settings.
+        let value = sysctl(name)?;
+        Some(v1::HostSetting {
+            name: name.into(),
+            ok: value == wanted,
+            value,
+            wanted: wanted.into(),
+        })
+    };
+    WANTED.into_iter().filter_map(setting).collect()
+}
+
+fn sysctl(name: &str) -> Option<String> {
+    let path = format!("/proc/sys/{}", name.replace('.', "/"));
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+fn resident_bytes() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| resident_in(&status))
+        .unwrap_or_default()
+}
+
+/// "VmRSS:     1234 kB", proc(5).
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_in_bytes() {
+        let status = "Name:\tgodwitd\nVmRSS:\t    2048 kB\nVmData:\t 1 kB\n";
+        assert_eq!(resident_in(status), Some(2 << 20));
+        assert_eq!(resident_in("Name: x\n"), None);
+    }
+
+    #[test]
+    fn what_the_kernel_refused_is_a_problem() {
+        let fib = v1::FibStatus {
+            failed: 2,
+            ..v1::FibStatus::default()
+        };
+        assert!(routes_problem(&fib).is_some());
+        assert!(routes_problem(&v1::FibStatus::default()).is_none());
+    }
+}

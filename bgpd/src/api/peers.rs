@@ -1,0 +1,391 @@
+//! Service `Peers`.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_bgp::{Asn, Family};
+use godwit_config::{FamilySettings, PeerSettings, RemoteAs};
+use godwit_proto::v1;
+use godwit_proto::v1::watch_peers_response::Event;
+use godwit_rib::{PeerCounters, PeerId};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Stop, convert, error};
+use crate::control::{Control, NewPeer};
+use crate::status::{PeerEvent, PeerView};
+
+/// Events that wait for a slow client before its watch waits.
+const WATCH_QUEUE: usize = 64;
+/// Peers whose figures the RIB is asked for at once.
+const ASK: usize = 64;
+/// RFC 9003 §2.
+const LONGEST_MESSAGE: usize = 255;
+
+#[derive(Debug)]
+pub struct Service {
+    control: Control,
+    stop: Stop,
+}
+
+impl Service {
+    pub fn new(control: Control, stop: Stop) -> Service {
+        Service { control, stop }
+    }
+
+    fn known(&self, text: &str) -> Result<IpAddr, Status> {
+        let address = error::address("address", text)?;
+        match self.control.peer(address) {
+            Some(_) => Ok(address),
+            None => Err(error::no_such_peer(text)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::peers_server::Peers for Service {
+    async fn list_peers(
+        &self,
+        _: Request<v1::ListPeersRequest>,
+    ) -> Result<Response<v1::ListPeersResponse>, Status> {
+        let views = self.control.peers();
+        Ok(Response::new(v1::ListPeersResponse {
+            peers: messages(&self.control, &views).await?,
+        }))
+    }
+
+    async fn get_peer(
+        &self,
+        request: Request<v1::GetPeerRequest>,
+    ) -> Result<Response<v1::GetPeerResponse>, Status> {
+        let text = &request.get_ref().address;
+        let address = error::address("address", text)?;
+        let peer = message(&self.control, address).await?;
+        Ok(Response::new(v1::GetPeerResponse {
+            peer: Some(peer.ok_or_else(|| error::no_such_peer(text))?),
+        }))
+    }
+
+    async fn add_peer(
+        &self,
+        request: Request<v1::AddPeerRequest>,
+    ) -> Result<Response<v1::AddPeerResponse>, Status> {
+        let spec = request.into_inner().peer;
+        let new = new_peer(spec.ok_or_else(|| error::bad_field("peer", "is required"))?)?;
+        let address = new.address;
+        self.control.add_peer(new).await?;
+        Ok(Response::new(v1::AddPeerResponse {
+            peer: message(&self.control, address).await?,
+        }))
+    }
+
+    async fn remove_peer(
+        &self,
+        request: Request<v1::RemovePeerRequest>,
+    ) -> Result<Response<v1::RemovePeerResponse>, Status> {
+        let request = request.into_inner();
+        let address = self.known(&request.address)?;
+        let message = told(request.message)?;
+        self.control.remove_peer(address, message).await?;
+        Ok(Response::new(v1::RemovePeerResponse {}))
+    }
+
+    async fn enable_peer(
+        &self,
+        request: Request<v1::EnablePeerRequest>,
+    ) -> Result<Response<v1::EnablePeerResponse>, Status> {
+        let address = self.known(&request.get_ref().address)?;
+        self.control.enable_peer(address).await?;
+        Ok(Response::new(v1::EnablePeerResponse {}))
+    }
+
+    async fn disable_peer(
+        &self,
+        request: Request<v1::DisablePeerRequest>,
+    ) -> Result<Response<v1::DisablePeerResponse>, Status> {
+        let request = request.into_inner();
+        let address = self.known(&request.address)?;
+        let message = told(request.message)?;
+        self.control.disable_peer(address, message).await?;
+        Ok(Response::new(v1::DisablePeerResponse {}))
+    }
+
+    async fn reset_peer(
+        &self,
+        request: Request<v1::ResetPeerRequest>,
+    ) -> Result<Response<v1::ResetPeerResponse>, Status> {
+        let request = request.into_inner();
+        let address = self.known(&request.address)?;
+        let message = told(request.message)?;
+        self.control
+            .reset_peer(address, request.hard, message)
+            .await?;
+        Ok(Response::new(v1::ResetPeerResponse {}))
+    }
+
+    async fn refresh_peer(
+        &self,
+        request: Request<v1::RefreshPeerRequest>,
+    ) -> Result<Response<v1::RefreshPeerResponse>, Status> {
+        let request = request.into_inner();
+        let address = self.known(&request.address)?;
+        let families = convert::families("families", &request.families)?;
+        match request.direction() {
+            v1::Direction::In => self.control.refresh_in(address, families).await?,
+            v1::Direction::Out => self.control.refresh_out(address, families).await?,
+            v1::Direction::Unspecified => {
+                return Err(error::bad_field("direction", "is required"));
+            }
+        }
+        Ok(Response::new(v1::RefreshPeerResponse {}))
+    }
+
+    type WatchPeersStream = ReceiverStream<Result<v1::WatchPeersResponse, Status>>;
+
+    async fn watch_peers(
+        &self,
+        request: Request<v1::WatchPeersRequest>,
+    ) -> Result<Response<Self::WatchPeersStream>, Status> {
+        let mut only = HashSet::new();
+        for (i, text) in request.get_ref().addresses.iter().enumerate() {
+            only.insert(error::address(&format!("addresses[{i}]"), text)?);
+        }
+        let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
+        let watch = Watch {
+            control: self.control.clone(),
+            only,
+            client: sender,
+        };
+        let mut stop = self.stop.clone();
+        tokio::spawn(async move {
+            let gone = watch.client.clone();
+            tokio::select! {
+                _ = watch.run() => {}
+                () = gone.closed() => {}
+                () = stop.wait() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+/// One client's watch of peers.
+struct Watch {
+    control: Control,
+    /// Empty: all.
+    only: HashSet<IpAddr>,
+    client: mpsc::Sender<Result<v1::WatchPeersResponse, Status>>,
+}
+
+/// The client hung up.
+struct Gone;
+
+impl Watch {
+    async fn run(&self) -> Result<(), Gone> {
+        // Before the snapshot, so that nothing falls between.
+        let mut changes = self.control.watch_peers();
+        self.snapshot().await?;
+        loop {
+            match changes.recv().await {
+                Ok(PeerEvent::Changed(status)) if self.wants(status.address) => {
+                    self.send_peer(status.address).await?;
+                }
+                Ok(PeerEvent::Removed(address)) if self.wants(address) => {
+                    self.send(Event::Removed(address.to_string())).await?;
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => {
+                    self.send(Event::Resync(v1::Resync {})).await?;
+                    // What is queued is older than the snapshot.
+                    changes = changes.resubscribe();
+                    self.snapshot().await?;
+                }
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    fn wants(&self, address: IpAddr) -> bool {
+        self.only.is_empty() || self.only.contains(&address)
+    }
+
+    async fn snapshot(&self) -> Result<(), Gone> {
+        for view in self.control.peers() {
+            let address = view.status().address;
+            if self.wants(address) {
+                self.send_peer(address).await?;
+            }
+        }
+        self.send(Event::SnapshotEnd(v1::SnapshotEnd {})).await
+    }
+
+    /// The peer as it is now, which may be newer than the event.
+    async fn send_peer(&self, address: IpAddr) -> Result<(), Gone> {
+        match message(&self.control, address).await {
+            Ok(Some(peer)) => self.send(Event::Peer(peer)).await,
+            Ok(None) => Ok(()),
+            Err(status) => self.client.send(Err(status)).await.map_err(|_| Gone),
+        }
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Gone> {
+        let event = v1::WatchPeersResponse { event: Some(event) };
+        self.client.send(Ok(event)).await.map_err(|_| Gone)
+    }
+}
+
+async fn message(control: &Control, address: IpAddr) -> Result<Option<v1::Peer>, Status> {
+    let views: Vec<_> = control.peer(address).into_iter().collect();
+    Ok(messages(control, &views).await?.pop())
+}
+
+/// The peers with their figures from the RIB, a few at a time.
+async fn messages(control: &Control, views: &[Arc<PeerView>]) -> Result<Vec<v1::Peer>, Status> {
+    let mut peers = Vec::with_capacity(views.len());
+    for views in views.chunks(ASK) {
+        let ids: Vec<Option<PeerId>> = views
+            .iter()
+            .map(|view| view.status().session.as_ref()?.rib_id())
+            .collect();
+        let figures: Vec<Option<PeerCounters>> = if ids.iter().any(Option::is_some) {
+            control
+                .rib()
+                .query(move |rib| {
+                    ids.into_iter()
+                        .map(|id| Some(rib.peer_counters(id?)))
+                        .collect()
+                })
+                .await?
+        } else {
+            vec![None; views.len()]
+        };
+        for (view, figures) in views.iter().zip(&figures) {
+            peers.push(convert::peer(view, figures.as_ref()));
+        }
+    }
+    Ok(peers)
+}
+
+fn told(message: String) -> Result<String, Status> {
+    match message.len() {
+        0..=LONGEST_MESSAGE => Ok(message),
+        n => Err(error::bad_field(
+            "message",
+            format!("{n} bytes; RFC 9003 has room for {LONGEST_MESSAGE}"),
+        )),
+    }
+}
+
+fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    let local_address = match spec.local_address.as_str() {
+        "" => None,
+        text => Some(error::address("peer.local_address", text)?),
+    };
+    let mut families: [Option<FamilySettings>; Family::COUNT] = Default::default();
+    for family in convert::families("peer.families", &spec.families)? {
+        families[family.index()] = Some(FamilySettings::default());
+    }
+    Ok(NewPeer {
+        address: error::address("peer.address", &spec.address)?,
+        group: some(spec.group),
+        settings: PeerSettings {
+            description: some(spec.description),
+            disabled: spec.disabled,
+            remote_as: some(spec.remote_as).map(|t| remote_as(&t)).transpose()?,
+            hold_time: spec.hold_time.map(span).transpose()?,
+            passive: spec.passive,
+            port: spec.port.map(|n| small(n, "peer.port")).transpose()?,
+            local_address,
+            multihop: spec
+                .multihop
+                .map(|n| small(n, "peer.multihop"))
+                .transpose()?,
+            next_hop_self: spec.next_hop_self,
+            route_reflector_client: spec.route_reflector_client,
+            import: (!spec.import.is_empty()).then_some(spec.import),
+            export: (!spec.export.is_empty()).then_some(spec.export),
+            families,
+            ..PeerSettings::default()
+        },
+    })
+}
+
+fn remote_as(text: &str) -> Result<RemoteAs, Status> {
+    match text {
+        "external" => Ok(RemoteAs::External),
+        "internal" => Ok(RemoteAs::Internal),
+        number => match number.parse() {
+            Ok(0) | Err(_) => Err(error::bad_field(
+                "peer.remote_as",
+                format!("`{number}` is neither an AS number nor `external` nor `internal`"),
+            )),
+            Ok(number) => Ok(RemoteAs::Asn(Asn(number))),
+        },
+    }
+}
+
+fn span(span: prost_types::Duration) -> Result<Duration, Status> {
+    Duration::try_from(span)
+        .map_err(|_| error::bad_field("peer.hold_time", "a span cannot be negative"))
+}
+
+/// A number that fits, and is not zero.
+fn small<T: TryFrom<u32>>(number: u32, field: &str) -> Result<T, Status> {
+    match T::try_from(number) {
+        Ok(value) if number != 0 => Ok(value),
+        _ => Err(error::bad_field(field, format!("{number} is out of range"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn field_at_fault(spec: v1::PeerSpec) -> String {
+        let status = new_peer(spec).unwrap_err();
+        let mut violations = status.get_details_bad_request().unwrap().field_violations;
+        violations.remove(0).field
+    }
+
+    fn spec() -> v1::PeerSpec {
+        v1::PeerSpec {
+            address: "10.0.0.1".into(),
+            remote_as: "external".into(),
+            ..v1::PeerSpec::default()
+        }
+    }
+
+    #[test]
+    fn what_is_absent_stays_open_for_the_group() {
+        let peer = new_peer(spec()).unwrap();
+        let settings = peer.settings;
+        assert_eq!(settings.remote_as, Some(RemoteAs::External));
+        assert_eq!((peer.group, settings.port), (None, None));
+        assert_eq!((settings.import, settings.disabled), (None, None));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        type Spoil = fn(&mut v1::PeerSpec);
+        let wrong: [(&str, Spoil); 6] = [
+            ("peer.address", |s| s.address = "host".into()),
+            ("peer.remote_as", |s| s.remote_as = "0".into()),
+            ("peer.port", |s| s.port = Some(65536)),
+            ("peer.multihop", |s| s.multihop = Some(0)),
+            ("peer.local_address", |s| s.local_address = "x".into()),
+            ("peer.families[0]", |s| s.families = vec![0]),
+        ];
+        for (field, spoil) in wrong {
+            let mut spec = spec();
+            spoil(&mut spec);
+            assert_eq!(field_at_fault(spec), field);
+        }
+    }
+}
