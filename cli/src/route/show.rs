@@ -72,6 +72,8 @@ fn state(path: &Path) -> Cell {
 pub fn next_hop(attributes: &Attributes) -> String {
     match &attributes.next_hop {
         None => String::new(),
+        // A route of this host: each peer sees an address of ours.
+        Some(hop) if matches!(hop.address.as_str(), "0.0.0.0" | "::") => "self".into(),
         Some(hop) if hop.link_local.is_empty() => hop.address.clone(),
         Some(hop) => format!("{} ({})", hop.address, hop.link_local),
     }
