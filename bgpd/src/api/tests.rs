@@ -245,6 +245,18 @@ async fn pages_together_hold_every_route_once() {
 }
 
 #[tokio::test]
+async fn a_page_has_a_set_of_attributes_once() {
+    let daemon = Daemon::start().await;
+    // More than a slice.
+    for i in 0..=255 {
+        daemon.add(&format!("10.{i}.0.0/16")).await;
+    }
+    let page = daemon.list(v1::ListRoutesRequest::default()).await;
+    let sizes: Vec<usize> = page.batches.iter().map(|b| b.paths.len()).collect();
+    assert_eq!(sizes, [256]);
+}
+
+#[tokio::test]
 async fn filters_run_on_the_server() {
     let daemon = Daemon::start().await;
     daemon.add("10.1.0.0/16").await;
