@@ -68,7 +68,7 @@ impl Groups {
                     self.groups.push(None);
                     self.groups.len() - 1
                 });
-                let mut group = Group::new(at as u32, export, core.ring.begin());
+                let mut group = Group::new(at as u32, export, core.ring.end());
                 group.max_held = self.max_held.unwrap_or(group.max_held);
                 self.groups[at] = Some(group);
                 self.by_key.insert(key, at as u32);
@@ -160,8 +160,6 @@ impl Groups {
 
     /// What holds for the whole router changed: all output is worked out anew.
     pub fn reconfigure(&mut self, core: &mut Core) {
-        // Any member speaks for its group only when all are where they belong.
-        self.regroup(core);
         for group in self.groups.iter_mut().flatten() {
             let member = group.members.first().and_then(|id| core.peers.at(*id));
             if let Some(peer) = member {
@@ -183,7 +181,7 @@ impl Groups {
             let given = turn;
             while turn > 0 {
                 if core.ring.lapped(group.cursor) {
-                    group.cursor = core.ring.begin();
+                    group.cursor = core.ring.end();
                     group.walk = Some(Mark::FIRST);
                 }
                 let Some(mark) = core.ring.at(group.cursor) else {

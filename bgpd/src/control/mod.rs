@@ -1,0 +1,259 @@
+//! How the rest of the daemon asks for changes: one command type, whether from
+//! the API, a signal or the file, answered by one task.
+
+pub(crate) mod desired;
+pub(crate) mod resolve;
+pub(crate) mod task;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use godwit_bgp::{Asn, Family, RouterId};
+use godwit_config::Config;
+use godwit_fib::FibHandle;
+use godwit_rib::LocalRoute;
+use ipnet::IpNet;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::peer::Registry;
+use crate::ribthread::RibHandle;
+use crate::status::{PeerEvent, PeerView};
+
+/// A peer to add while running. What is absent comes from the group, else is
+/// the default, as in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPeer {
+    pub address: IpAddr,
+    pub group: Option<String>,
+    pub settings: godwit_config::PeerSettings,
+}
+
+/// What a client or a signal wants.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the file again and apply the difference; answers what changed, a line each.
+    Reload(Reply<Vec<String>>),
+    AddPeer(Box<NewPeer>, Reply<()>),
+    RemovePeer(IpAddr, String, Reply<()>),
+    EnablePeer(IpAddr, Reply<()>),
+    /// The text goes to the neighbour (RFC 9003).
+    DisablePeer(IpAddr, String, Reply<()>),
+    ResetPeer {
+        address: IpAddr,
+        hard: bool,
+        message: String,
+        reply: Reply<()>,
+    },
+    /// Ask the peer for its routes again; no families: all that were negotiated.
+    RefreshIn(IpAddr, Vec<Family>, Reply<()>),
+    /// Send it ours again.
+    RefreshOut(IpAddr, Vec<Family>, Reply<()>),
+    AddRoute(Box<LocalRoute>, Reply<()>),
+    RemoveRoute(IpNet, Reply<()>),
+    Stop,
+}
+
+pub type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
+
+/// Why a command was refused; maps to the canonical codes of gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlError {
+    /// No such peer or route.
+    NotFound(String),
+    AlreadyExists(String),
+    /// It is in the file, or the session is not in the state for it.
+    FailedPrecondition(String),
+    /// The argument, or the file, is wrong; for a file the underlined text.
+    Invalid(String),
+    /// The daemon is stopping.
+    Stopping,
+    /// Something of the system refused.
+    Internal(String),
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ControlError::NotFound(text)
+            | ControlError::AlreadyExists(text)
+            | ControlError::FailedPrecondition(text)
+            | ControlError::Invalid(text)
+            | ControlError::Internal(text) => f.write_str(text),
+            ControlError::Stopping => f.write_str("the daemon is stopping"),
+        }
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+/// Who this daemon is; fixed while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub node: String,
+    pub asn: Asn,
+    pub router_id: RouterId,
+    pub cluster_id: RouterId,
+}
+
+/// A listening socket, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    pub address: SocketAddr,
+    pub error: Option<String>,
+}
+
+/// The file that is in force.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Arc<Config>,
+    pub path: PathBuf,
+    pub at: SystemTime,
+    /// Why the last attempt to load it anew was refused.
+    pub last_error: Option<String>,
+}
+
+/// What everybody may read at any time.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub identity: Identity,
+    pub loaded: ArcSwap<Loaded>,
+    pub listeners: ArcSwap<Vec<ListenerStatus>>,
+    pub registry: Arc<Registry>,
+    pub rib: RibHandle,
+    pub fib: Option<FibHandle>,
+}
+
+/// The way into the daemon for the API; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, shared: Arc<Shared>) -> Control {
+        Control { commands, shared }
+    }
+
+    // Reading: never asks the control task, never waits for a peer.
+
+    pub fn identity(&self) -> &Identity {
+        &self.shared.identity
+    }
+
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.shared.loaded.load_full()
+    }
+
+    pub fn listeners(&self) -> Arc<Vec<ListenerStatus>> {
+        self.shared.listeners.load_full()
+    }
+
+    /// Every peer, by address.
+    pub fn peers(&self) -> Vec<Arc<PeerView>> {
+        self.shared.registry.views()
+    }
+
+    pub fn peer(&self, address: IpAddr) -> Option<Arc<PeerView>> {
+        self.shared.registry.view(address)
+    }
+
+    /// Changes of peers from now on. A reader that falls behind gets `Lagged`:
+    /// read [`Control::peers`] anew.
+    pub fn watch_peers(&self) -> broadcast::Receiver<PeerEvent> {
+        self.shared.registry.watch()
+    }
+
+    pub fn rib(&self) -> &RibHandle {
+        &self.shared.rib
+    }
+
+    /// The fib thread; none where neither routes nor next hops are asked of the
+    /// kernel. Its questions block: `spawn_blocking`.
+    pub fn fib(&self) -> Option<&FibHandle> {
+        self.shared.fib.as_ref()
+    }
+
+    // Changing.
+
+    pub async fn reload(&self) -> Result<Vec<String>, ControlError> {
+        self.ask(Command::Reload).await
+    }
+
+    pub async fn add_peer(&self, peer: NewPeer) -> Result<(), ControlError> {
+        self.ask(|r| Command::AddPeer(Box::new(peer), r)).await
+    }
+
+    pub async fn remove_peer(&self, address: IpAddr, message: String) -> Result<(), ControlError> {
+        self.ask(|r| Command::RemovePeer(address, message, r)).await
+    }
+
+    pub async fn enable_peer(&self, address: IpAddr) -> Result<(), ControlError> {
+        self.ask(|r| Command::EnablePeer(address, r)).await
+    }
+
+    pub async fn disable_peer(&self, address: IpAddr, message: String) -> Result<(), ControlError> {
+        self.ask(|r| Command::DisablePeer(address, message, r))
+            .await
+    }
+
+    pub async fn reset_peer(
+        &self,
+        address: IpAddr,
+        hard: bool,
+        message: String,
+    ) -> Result<(), ControlError> {
+        self.ask(|reply| Command::ResetPeer {
+            address,
+            hard,
+            message,
+            reply,
+        })
+        .await
+    }
+
+    pub async fn refresh_in(
+        &self,
+        address: IpAddr,
+        families: Vec<Family>,
+    ) -> Result<(), ControlError> {
+        self.ask(|r| Command::RefreshIn(address, families, r)).await
+    }
+
+    pub async fn refresh_out(
+        &self,
+        address: IpAddr,
+        families: Vec<Family>,
+    ) -> Result<(), ControlError> {
+        self.ask(|r| Command::RefreshOut(address, families, r))
+            .await
+    }
+
+    /// The same prefix again replaces the route.
+    pub async fn add_route(&self, route: LocalRoute) -> Result<(), ControlError> {
+        self.ask(|r| Command::AddRoute(Box::new(route), r)).await
+    }
+
+    pub async fn remove_route(&self, prefix: IpNet) -> Result<(), ControlError> {
+        self.ask(|r| Command::RemoveRoute(prefix, r)).await
+    }
+
+    /// Ends the daemon; returns at once.
+    pub async fn stop(&self) {
+        // Nobody there: it has stopped.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ControlError::Stopping)?;
+        answer.await.map_err(|_| ControlError::Stopping)?
+    }
+}

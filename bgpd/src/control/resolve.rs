@@ -1,0 +1,165 @@
+//! From the checked file to what the daemon's parts take.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use godwit_bgp::attrs::{AttrsBuf, Origin};
+use godwit_bgp::session::{RemoteAs, SessionConfig};
+use godwit_bgp::{Family, NextHop, RouterId};
+use godwit_config::{Config, PeerConfig, PeerKey};
+use godwit_rib::{LocalRoute, RibConfig};
+use ipnet::IpNet;
+
+use super::desired::{Desired, Range};
+use super::{Identity, NewPeer};
+use crate::peer::PeerSettings;
+use crate::status::PeerOrigin;
+
+/// Reads and checks the file; the error is the text to show.
+pub fn load(path: &Path) -> Result<Config, String> {
+    godwit_config::load(path).map_err(|e| e.render(false))
+}
+
+pub fn identity(config: &Config, router_id: RouterId) -> Identity {
+    Identity {
+        node: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        asn: config.router.asn,
+        router_id,
+        cluster_id: config.router.cluster_id.unwrap_or(router_id),
+    }
+}
+
+/// What the file wants of the parts that change while the daemon runs.
+pub fn desired(config: &Config, identity: &Identity) -> Desired {
+    let mut peers = BTreeMap::new();
+    let mut ranges = Vec::new();
+    for peer in &config.peers {
+        match peer.key {
+            PeerKey::Address(address) => {
+                let settings = settings(peer, address, PeerOrigin::File, identity);
+                peers.insert(address, settings);
+            }
+            PeerKey::Range(range) => ranges.push(Range {
+                range,
+                template: settings(peer, range.addr(), PeerOrigin::Range(range), identity),
+            }),
+        }
+    }
+    ranges.sort_by_key(|r| std::cmp::Reverse(r.range.prefix_len()));
+    let routes = config
+        .originate
+        .iter()
+        .map(|o| (o.prefix, local_route(o.prefix, o.blackhole)));
+    Desired {
+        peers,
+        ranges,
+        routes: routes.collect(),
+        rib: rib_config(config, identity),
+    }
+}
+
+fn settings(
+    peer: &PeerConfig,
+    address: IpAddr,
+    origin: PeerOrigin,
+    identity: &Identity,
+) -> PeerSettings {
+    PeerSettings {
+        address,
+        origin,
+        disabled: peer.disabled,
+        config: peer.clone(),
+        session: session_config(peer, identity),
+    }
+}
+
+fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
+    let remote_as = match peer.remote_as {
+        godwit_config::RemoteAs::Asn(asn) => RemoteAs::Asn(asn),
+        godwit_config::RemoteAs::External => RemoteAs::External,
+        godwit_config::RemoteAs::Internal => RemoteAs::Internal,
+    };
+    SessionConfig {
+        hold_time: peer.hold_time,
+        keepalive: peer.keepalive,
+        connect_retry: peer.connect_retry,
+        passive: peer.passive,
+        families: Family::ALL
+            .into_iter()
+            .filter(|f| peer.families.get(f.index()) == Some(&true))
+            .collect(),
+        ..SessionConfig::new(identity.asn, identity.router_id, remote_as)
+    }
+}
+
+/// A prefix of this host: its peers see ourselves as its next hop.
+pub fn local_route(prefix: IpNet, blackhole: bool) -> LocalRoute {
+    let nobody = match prefix {
+        IpNet::V4(_) => NextHop::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        IpNet::V6(_) => NextHop::V6(std::net::Ipv6Addr::UNSPECIFIED),
+    };
+    LocalRoute {
+        prefix,
+        attrs: AttrsBuf::new(nobody, Origin::Igp),
+        blackhole,
+    }
+}
+
+fn rib_config(config: &Config, identity: &Identity) -> RibConfig {
+    RibConfig {
+        asn: identity.asn,
+        router_id: identity.router_id,
+        cluster_id: config.router.cluster_id.unwrap_or(identity.router_id),
+        max_paths_external: config.router.max_paths_external,
+        max_paths_internal: config.router.max_paths_internal,
+        multipath_relax: config.router.multipath_relax,
+        require_next_hop: config.next_hop.require,
+        fib: config.fib.enabled,
+    }
+}
+
+pub fn fib_config(config: &Config) -> godwit_fib::FibConfig {
+    godwit_fib::FibConfig {
+        enabled: config.fib.enabled,
+        table: config.fib.table,
+        metric: config.fib.metric,
+        protocol: config.fib.protocol,
+        via_default: config.next_hop.via_default,
+        ..godwit_fib::FibConfig::default()
+    }
+}
+
+/// A peer added by command, with its group and the defaults filled in.
+pub fn runtime_peer(
+    config: &Config,
+    identity: &Identity,
+    new: &NewPeer,
+) -> Result<PeerSettings, String> {
+    let key = PeerKey::Address(new.address);
+    let peer = config
+        .resolve_peer(key, new.group.as_deref(), &new.settings)
+        .map_err(|problems| problems.join("; "))?;
+    Ok(settings(&peer, new.address, PeerOrigin::Runtime, identity))
+}
+
+/// What changed in the file and only a restart of the daemon brings about.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let diff = godwit_config::diff(old, new);
+    let parts = [
+        ("[router] asn or router-id", diff.identity_changed),
+        ("[router] listen", diff.listen_changed),
+        ("[fib]", diff.fib_changed),
+        ("[next-hop]", diff.next_hop_changed),
+        ("[api]", diff.api_changed),
+        ("[log]", diff.log_changed),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(part, _)| format!("{part} changed: takes effect when the daemon is restarted"))
+        .collect()
+}

@@ -1,0 +1,284 @@
+//! Starts and stops everything.
+//!
+//! ```text
+//!   neighbour        neighbour                                     clients
+//!       │ TCP            │ TCP                                        │ unix socket
+//!  ┌────▼─────┐     ┌────▼─────┐                                 ┌────▼────┐
+//!  │ listener │     │   peer   │  a task each: session, sockets, │   api   │
+//!  └─┬──────┬─┘     └▲─▲────┬─▲┘  timers                         └─┬─────┬─┘
+//!  4 │    3 │      3 │ │2   │1│                                  5 │   6 │
+//!    │      └────────┼─┼────┼─┼──────────┐                         │     │
+//!  ┌─▼───────────────┴─┐    │ │          └─► peer                  │     │
+//!  │      control      │◄───┼─┼─────────────────────────────────────┘     │
+//!  └─▲─────────────────┘    │ │2                                        │
+//!  7 │                 ┌────▼─┴────┐                                    │
+//!    └─────────────────┤    RIB    │◄───────────────────────────────────┘
+//!                      └─▲───────┬─┘  a thread
+//!                     9  │       │ 8
+//!                      ┌─┴───────▼─┐
+//!                      │    fib    │  a thread ──► kernel
+//!                      └───────────┘
+//! ```
+//!
+//! | # | from → to | what | bound | when full |
+//! |---|---|---|---|---|
+//! | 1 | peer → RIB | batches of UPDATEs, one a read burst | 1 MiB a peer, and one burst | the socket is not read; TCP holds the neighbour back |
+//! | 2 | RIB → peer | frames | 512 KiB a peer | they stay in the RIB, where a slow peer costs one bit a prefix |
+//! | 3 | listener, control → peer | accepted sockets, commands | 8 | the listener closes the socket (the neighbour tries again); control waits |
+//! | 4 | listener → control | sockets of strangers | 256 | closed |
+//! | 5 | API, signals → control | commands | 64 | the sender waits |
+//! | 6 | API, peers, control → RIB | jobs | 64 queries; a peer and control one or two each | the query waits outside |
+//! | 7 | RIB → control | End-of-RIB, failure | one a session and family | cannot be |
+//! | 8 | RIB → fib | route changes | 65,536 | they stay in the RIB: the latest of a prefix counts |
+//! | 9 | fib → RIB | acknowledgements, next-hop states | what 8 let through | cannot be |
+//! |   | peers → watchers | broadcast of changes | 4,096 | the watcher is told and starts over |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
+use godwit_config::Config;
+use godwit_fib::{Fib, FibHandle, OnStop};
+use godwit_rib::Rib;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::clock;
+use crate::control::desired::Desired;
+use crate::control::task::{ControlTask, Ended, Inputs};
+use crate::control::{Control, ListenerStatus, Loaded, Shared, resolve};
+use crate::identity::{self, StateFile};
+use crate::interfaces::Interfaces;
+use crate::kernel::ToRib;
+use crate::listener::{self, Stranger};
+use crate::peer::{self, Registry};
+use crate::ribthread::{self, Inbox, Notices};
+
+const COMMANDS: usize = 64;
+const STRANGERS: usize = 256;
+/// Descriptors that are not sessions' sockets: kernel, API clients, logs.
+const RESERVED_FILES: usize = 256;
+/// The RIB numbers its peers in 16 bits, and a number is not free at once.
+const MOST_PEERS: usize = 32_768;
+/// What the kernel routes get to be written or removed at the end.
+const FIB_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub config: PathBuf,
+    pub state_directory: PathBuf,
+}
+
+/// Why the daemon ended other than by being told to.
+#[derive(Debug)]
+pub enum Failure {
+    /// The file is not used; text for people, already underlined.
+    Config(String),
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(e: anyhow::Error) -> Failure {
+        Failure::Other(e)
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
+    clock::start();
+    let interfaces = Arc::new(Interfaces::default());
+    let state = StateFile::in_directory(&options.state_directory);
+    let router_id = identity::router_id(config.router.router_id, &state, &interfaces);
+    let identity = resolve::identity(&config, router_id.ok_or_else(no_router_id)?);
+    let desired = resolve::desired(&config, &identity);
+    let limit = raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let inbox = Arc::new(Inbox::default());
+    let fib = start_fib(&config, &inbox)?;
+    let rib = Rib::new(desired.rib);
+    let (rib, notices, thread) =
+        ribthread::spawn(rib, fib.clone(), inbox).context("cannot start the RIB thread")?;
+    let on_stop = match config.fib.on_stop {
+        godwit_config::OnStop::Keep => OnStop::Keep,
+        godwit_config::OnStop::Remove => OnStop::Remove,
+    };
+    let shared = Arc::new(Shared {
+        identity,
+        loaded: ArcSwap::from_pointee(Loaded {
+            config: Arc::new(config),
+            path: options.config.clone(),
+            at: SystemTime::now(),
+            last_error: None,
+        }),
+        listeners: ArcSwap::default(),
+        registry: Arc::new(Registry::default()),
+        rib,
+        fib: fib.clone(),
+    });
+    let ended = runtime.block_on(serve(shared, interfaces, notices, desired, limit));
+    // Whatever still runs (a client's request) ends with the process.
+    runtime.shutdown_background();
+    if thread.join().is_err() || ended? == Ended::Failed {
+        return Err(anyhow!("the RIB thread failed").into());
+    }
+    if let Some(fib) = fib
+        && !fib.stop(on_stop, FIB_PATIENCE)
+    {
+        warn!("the kernel did not take all routes in time");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Listeners, API, signals and the control task; returns when that has ended.
+async fn serve(
+    shared: Arc<Shared>,
+    interfaces: Arc<Interfaces>,
+    notices: Notices,
+    desired: Desired,
+    limit: usize,
+) -> anyhow::Result<Ended> {
+    let (commands, commands_in) = mpsc::channel(COMMANDS);
+    let (strangers, strangers_in) = mpsc::channel(STRANGERS);
+    let context = peer::Context {
+        rib: shared.rib.clone(),
+        registry: Arc::clone(&shared.registry),
+        interfaces,
+    };
+    let inputs = Inputs {
+        commands: commands_in,
+        strangers: strangers_in,
+        notices,
+    };
+    listen(&shared, &strangers);
+    let control = Control::new(commands, Arc::clone(&shared));
+
+    let _api = crate::api::spawn(control.clone());
+    signals(control)?;
+    let identity = &shared.identity;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        asn = identity.asn.0,
+        router_id = %identity.router_id,
+        peers = desired.peers.len(),
+        "started"
+    );
+    notify(&[NotifyState::Ready]);
+    let task = ControlTask::new(shared, context, inputs, desired, limit);
+    let ended = tokio::spawn(task.run()).await;
+    notify(&[NotifyState::Stopping]);
+    ended.context("the control task failed")
+}
+
+/// The fib thread also runs where routes are not written but next hops must be
+/// known.
+fn start_fib(config: &Config, inbox: &Arc<Inbox>) -> anyhow::Result<Option<FibHandle>> {
+    if !config.fib.enabled && !config.next_hop.require {
+        return Ok(None);
+    }
+    let sink = ToRib(Arc::clone(inbox));
+    Fib::spawn(resolve::fib_config(config), sink)
+        .map(Some)
+        .context("cannot reach the kernel's routing (are we root?)")
+}
+
+/// Opens every listening socket of the file. One that cannot be opened shows in
+/// the status and keeps nothing else from working.
+fn listen(shared: &Shared, strangers: &mpsc::Sender<Stranger>) {
+    let addresses = shared.loaded.load().config.router.listen.clone();
+    let statuses = addresses.into_iter().map(|address| {
+        let error = match listener::bind(address) {
+            Ok(socket) => {
+                let registry = Arc::clone(&shared.registry);
+                tokio::spawn(listener::serve(socket, registry, strangers.clone()));
+                None
+            }
+            Err(e) => {
+                error!(%address, "cannot listen: {e}");
+                Some(e.to_string())
+            }
+        };
+        ListenerStatus { address, error }
+    });
+    shared.listeners.store(Arc::new(statuses.collect()));
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reloads.
+fn signals(control: Control) -> anyhow::Result<()> {
+    let hook = |kind| signal(kind).context("cannot wait for signals");
+    let (mut terminate, mut interrupt, mut hangup) = (
+        hook(SignalKind::terminate())?,
+        hook(SignalKind::interrupt())?,
+        hook(SignalKind::hangup())?,
+    );
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    let mut states = vec![NotifyState::Reloading];
+                    states.extend(NotifyState::monotonic_usec_now());
+                    notify(&states);
+                    // What went wrong is logged and shown by the status.
+                    let _ = control.reload().await;
+                    notify(&[NotifyState::Ready]);
+                }
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        control.stop().await;
+    });
+    Ok(())
+}
+
+/// Tells systemd, where it started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        warn!("cannot notify systemd: {e}");
+    }
+}
+
+/// Sessions are many sockets: takes what the system allows. Returns how many
+/// peers that is good for.
+fn raise_file_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(e) = setrlimit(Resource::Nofile, raised) {
+        warn!("cannot raise the limit of open files: {e}");
+    }
+    let files = getrlimit(Resource::Nofile)
+        .current
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(usize::MAX);
+    files.saturating_sub(RESERVED_FILES).min(MOST_PEERS)
+}
+
+/// The network's share of the processors; the RIB and the fib have threads of
+/// their own.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4))
+}
+
+fn no_router_id() -> Failure {
+    Failure::Config(
+        "error: this host has no IPv4 address to make a router-id of\n  \
+         = help: write `router-id = \"…\"` under [router]: any number in the form of an IPv4 \
+         address that no other router of the AS has"
+            .to_owned(),
+    )
+}

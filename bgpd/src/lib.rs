@@ -1,0 +1,17 @@
+//! The daemon `godwitd`: wires the pure crates with sockets, threads and clients.
+//!
+//! [`daemon`] starts everything and has a picture of it.
+
+pub mod api;
+pub mod clock;
+pub mod control;
+pub mod daemon;
+mod identity;
+mod interfaces;
+mod kernel;
+mod listener;
+pub mod logging;
+mod peer;
+pub mod ribthread;
+pub mod status;
+mod sync;

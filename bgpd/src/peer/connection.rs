@@ -1,0 +1,114 @@
+//! One TCP connection of a peer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use godwit_bgp::session::ConnId;
+use godwit_netlink::sockopt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Written};
+
+/// Frames taken from the RIB at once, in octets.
+const REFILL: usize = 128 << 10;
+/// Octets written before others get a turn.
+const TURN: usize = 1 << 20;
+/// How long the last frames of a closed connection may take to leave.
+const LINGER: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub struct Connection {
+    pub id: ConnId,
+    pub stream: TcpStream,
+    pub incoming: Incoming,
+    pub out: Outgoing,
+    /// Not read while the RIB has no room.
+    pub paused: bool,
+}
+
+impl Connection {
+    pub fn new(id: ConnId, stream: TcpStream) -> Connection {
+        Connection {
+            id,
+            stream,
+            incoming: Incoming::default(),
+            out: Outgoing::default(),
+            paused: false,
+        }
+    }
+
+    /// Writes until the socket is full, a turn is over or there is nothing left.
+    /// `refill` appends frames of at least the octets it is asked for, if there are.
+    pub fn write(
+        &mut self,
+        mut refill: impl FnMut(usize, &mut VecDeque<Bytes>) -> usize,
+    ) -> Written {
+        let mut total = Written::default();
+        while total.octets < TURN {
+            if self.out.bytes() < REFILL {
+                self.out.fill(|frames| refill(REFILL, frames));
+            }
+            if self.out.is_empty() {
+                break;
+            }
+            // What breaks the connection here shows when it is read, with its reason.
+            let Ok(written) = self.out.write(&self.stream) else {
+                break;
+            };
+            total.octets += written.octets;
+            total.updates += written.updates;
+            if written.blocked {
+                total.blocked = true;
+                break;
+            }
+        }
+        total
+    }
+
+    /// Octets that came and were not read.
+    pub fn has_unread(&self) -> bool {
+        sockopt::unread_bytes(&self.stream).is_ok_and(|n| n > 0)
+    }
+
+    /// Ready: it can be read (true), or what waits can be written.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.paused && self.stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if !self.out.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    }
+}
+
+/// Lets the last frames leave, then closes. Octets that come meanwhile are read
+/// and dropped: closing with unread ones sends a reset, which would overtake
+/// our NOTIFICATION.
+pub async fn linger(mut connection: Connection) {
+    let flush = async {
+        while !connection.out.is_empty() {
+            connection.stream.writable().await?;
+            connection.out.write(&connection.stream)?;
+        }
+        connection.stream.shutdown().await?;
+        let mut sink = [0u8; 4096];
+        loop {
+            connection.stream.readable().await?;
+            match connection.stream.try_read(&mut sink) {
+                Ok(0) => return io::Result::Ok(()),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    };
+    // Either way the connection ends here.
+    let _ = timeout(LINGER, flush).await;
+}

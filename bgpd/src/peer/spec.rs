@@ -1,0 +1,62 @@
+//! What the RIB is told of an established session.
+
+use std::net::IpAddr;
+
+use godwit_bgp::session::Negotiated;
+use godwit_bgp::{Family, NextHop};
+use godwit_rib::PeerSpec;
+
+use super::settings::PeerSettings;
+use crate::interfaces::Place;
+
+pub fn peer_spec(
+    settings: &PeerSettings,
+    negotiated: &Negotiated,
+    local: IpAddr,
+    place: &Place,
+) -> PeerSpec {
+    // A neighbour on one of our subnets that is configured as further away is
+    // treated as such: the path to it may be another one.
+    let shared_subnet = place.shared && settings.on_link();
+    PeerSpec {
+        address: settings.address,
+        asn: negotiated.remote_asn,
+        router_id: negotiated.remote_router_id,
+        local_asn: negotiated.local_asn,
+        local_address: local,
+        local_link_local: place.link_local.filter(|_| shared_subnet),
+        own_next_hop: Family::ALL.map(|f| own_next_hop(f, local, place, shared_subnet)),
+        kind: settings.kind(),
+        families: negotiated.families,
+        as4: negotiated.as4,
+        max_message: negotiated.max_message(),
+        import: settings.import(),
+        export: settings.export(),
+        next_hop_self: settings.config.next_hop_self,
+        shared_subnet,
+    }
+}
+
+/// Ourselves as a next hop: our end of the session, or an address of the other
+/// family on the same interface.
+fn own_next_hop(family: Family, local: IpAddr, place: &Place, shared: bool) -> Option<NextHop> {
+    match family {
+        Family::Ipv4Unicast => match local {
+            IpAddr::V4(v4) => Some(NextHop::V4(v4)),
+            IpAddr::V6(_) => place.v4.map(NextHop::V4),
+        },
+        Family::Ipv6Unicast => {
+            let global = match local {
+                IpAddr::V6(v6) if !v6.is_unicast_link_local() => Some(v6),
+                IpAddr::V6(_) | IpAddr::V4(_) => place.v6,
+            };
+            // RFC 2545 §3: the link-local address goes along only on a common subnet.
+            match (global, place.link_local.filter(|_| shared)) {
+                (Some(global), Some(ll)) => Some(NextHop::V6WithLinkLocal(global, ll)),
+                (Some(global), None) => Some(NextHop::V6(global)),
+                (None, Some(ll)) => Some(NextHop::V6WithLinkLocal(ll, ll)),
+                (None, None) => None,
+            }
+        }
+    }
+}

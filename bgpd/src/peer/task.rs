@@ -1,0 +1,625 @@
+//! The task of one peer: waits for its sockets, its timers, its commands and the
+//! RIB's frames, and lets the session decide.
+
+use std::future::{pending, poll_fn};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use godwit_bgp::Family;
+use godwit_bgp::session::{Action, ConnId, Event, Input, Negotiated, Session, State};
+use godwit_bgp::wire::notification::cease;
+use godwit_bgp::wire::{RouteRefresh, UpdateAction, split_frame};
+use smallvec::SmallVec;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use super::connection::{Connection, linger};
+use super::settings::PeerSettings;
+use super::{COMMANDS, Entry, PeerCommand, Registry, socket, spec};
+use crate::clock;
+use crate::interfaces::Interfaces;
+use crate::ribthread::{Batch, Port, RibHandle};
+use crate::status::{PeerEvent, PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
+use crate::sync::lock;
+
+/// Survived faults of one peer are logged this far apart.
+const FAULT_LOG: Duration = Duration::from_secs(10);
+/// A timer that waits for nothing.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What every peer's task needs of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub rib: RibHandle,
+    pub registry: Arc<Registry>,
+    pub interfaces: Arc<Interfaces>,
+}
+
+/// Starts the task of a peer. It ends after [`PeerCommand::Remove`], and that of
+/// a neighbour from a range with its last connection.
+pub(crate) fn spawn(
+    settings: PeerSettings,
+    context: &Context,
+    tasks: &mut JoinSet<()>,
+) -> (Entry, tokio::task::Id) {
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let session = Session::new(
+        settings.session.clone(),
+        RandomState::new().hash_one(settings.address),
+        clock::now(),
+    );
+    let view = Arc::new(PeerView {
+        status: ArcSwap::from_pointee(status_of(&settings, &session, None, None)),
+        figures: Mutex::default(),
+    });
+    let task = PeerTask {
+        wanted: !settings.disabled,
+        settings,
+        session,
+        context: context.clone(),
+        view: Arc::clone(&view),
+        commands,
+        connections: SmallVec::new(),
+        dialing: None,
+        up: None,
+        lingering: JoinSet::new(),
+        figures: PeerFigures::default(),
+        changed: false,
+        published: State::Idle,
+        served: false,
+        removed: false,
+        next_fault_log: Duration::ZERO,
+        state_since: None,
+    };
+    let id = tasks.spawn(task.run()).id();
+    let entry = Entry {
+        view,
+        commands: sender,
+    };
+    (entry, id)
+}
+
+type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+struct PeerTask {
+    settings: PeerSettings,
+    session: Session,
+    context: Context,
+    view: Arc<PeerView>,
+    commands: mpsc::Receiver<PeerCommand>,
+    /// Two while they collide (RFC 4271 §6.8).
+    connections: SmallVec<[Connection; 2]>,
+    dialing: Option<(ConnId, Dialing)>,
+    /// While Established.
+    up: Option<Up>,
+    /// Closed ones whose last frames are still leaving.
+    lingering: JoinSet<()>,
+    figures: PeerFigures,
+    /// The operator wants it up.
+    wanted: bool,
+    /// The status must be published anew, also where the state is the same.
+    changed: bool,
+    published: State,
+    /// It has had a connection.
+    served: bool,
+    removed: bool,
+    next_fault_log: Duration,
+    state_since: Option<Duration>,
+}
+
+struct Up {
+    connection: ConnId,
+    port: Arc<Port>,
+    negotiated: Arc<Negotiated>,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+enum Wake {
+    Command(Option<PeerCommand>),
+    Readable(usize),
+    Dialed(ConnId, io::Result<TcpStream>),
+    /// Timer, writable, frames or room: looked at on every turn anyway.
+    Turn,
+}
+
+impl PeerTask {
+    async fn run(mut self) {
+        let timer = sleep_until(Instant::now());
+        tokio::pin!(timer);
+        if self.wanted {
+            self.session.handle_input(Input::ManualStart, clock::now());
+        }
+        loop {
+            self.act();
+            self.write();
+            self.publish();
+            if self.connections.is_empty() && self.dialing.is_none() && self.over() {
+                break;
+            }
+            match self.wait(timer.as_mut()).await {
+                Wake::Command(Some(command)) => self.command(command),
+                Wake::Command(None) => self.remove(0, String::new()),
+                Wake::Readable(index) => self.read(index),
+                Wake::Dialed(id, result) => self.dialed(id, result),
+                Wake::Turn => {}
+            }
+            self.expire();
+        }
+        while self.lingering.join_next().await.is_some() {}
+    }
+
+    fn over(&self) -> bool {
+        self.removed || (self.served && matches!(self.settings.origin, PeerOrigin::Range(_)))
+    }
+
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Wake {
+        let deadline = self
+            .session
+            .next_deadline()
+            .map_or_else(|| Instant::now() + FAR, |at| clock::instant(at).into());
+        // A deadline that moved out leaves the timer as it is: one turn for nothing
+        // costs less than setting it for every message.
+        if deadline < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(deadline);
+        }
+        let connections = &self.connections;
+        let port = self.up.as_ref().map(|up| &up.port);
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Wake::Command(command),
+            index = poll_fn(|cx| poll_connections(connections, cx)) => index.map_or(Wake::Turn, Wake::Readable),
+            (id, result) = dialed(&mut self.dialing) => Wake::Dialed(id, result),
+            () = changed(port) => Wake::Turn,
+            () = timer => Wake::Turn,
+        }
+    }
+
+    fn command(&mut self, command: PeerCommand) {
+        let now = clock::now();
+        match command {
+            PeerCommand::Accepted(stream) => self.accepted(stream),
+            PeerCommand::Start => {
+                self.wanted = true;
+                self.session.handle_input(Input::ManualStart, now);
+            }
+            PeerCommand::Stop { subcode, message } => {
+                self.wanted = false;
+                self.session
+                    .handle_input(Input::ManualStop { subcode, message }, now);
+            }
+            PeerCommand::Reset { subcode, message } => {
+                if self.wanted {
+                    self.session
+                        .handle_input(Input::Reset { subcode, message }, now);
+                }
+            }
+            PeerCommand::Configure { settings, reset } => self.configure(*settings, reset),
+            PeerCommand::RefreshIn(families) => self.refresh_in(&families),
+            PeerCommand::RefreshOut(families) => {
+                let Some(up) = &self.up else { return };
+                let families = chosen(&families, &up.negotiated);
+                let port = Arc::clone(&up.port);
+                self.context.rib.command(move |rib| {
+                    let Some(id) = port.id() else { return };
+                    for family in families {
+                        rib.refresh(id, family);
+                    }
+                });
+            }
+            PeerCommand::Remove { subcode, message } => self.remove(subcode, message),
+        }
+        self.changed = true;
+    }
+
+    fn remove(&mut self, subcode: u8, message: String) {
+        self.removed = true;
+        self.wanted = false;
+        self.session
+            .handle_input(Input::ManualStop { subcode, message }, clock::now());
+    }
+
+    /// Takes new settings. Those of the session count from its next connection on.
+    fn configure(&mut self, settings: PeerSettings, reset: bool) {
+        let now = clock::now();
+        self.session.set_config(settings.session.clone());
+        let policies = self.settings.import() != settings.import()
+            || self.settings.export() != settings.export();
+        let (was, is) = (!self.settings.disabled, !settings.disabled);
+        self.settings = settings;
+        if was != is {
+            self.wanted = is;
+            let input = if is {
+                Input::ManualStart
+            } else {
+                Input::ManualStop {
+                    subcode: cease::ADMIN_SHUTDOWN,
+                    message: String::new(),
+                }
+            };
+            self.session.handle_input(input, now);
+        } else if reset && self.wanted {
+            self.session.handle_input(
+                Input::Reset {
+                    subcode: cease::OTHER_CONFIG_CHANGE,
+                    message: String::new(),
+                },
+                now,
+            );
+        } else if policies && let Some(up) = &self.up {
+            let port = Arc::clone(&up.port);
+            let import = self.settings.import();
+            let export = self.settings.export();
+            self.context.rib.command(move |rib| {
+                if let Some(id) = port.id() {
+                    rib.set_import(id, import);
+                    rib.set_export(id, export);
+                }
+            });
+        }
+    }
+
+    fn refresh_in(&mut self, families: &[Family]) {
+        let Some(up) = &self.up else { return };
+        if !up.negotiated.route_refresh {
+            return;
+        }
+        for family in chosen(families, &up.negotiated) {
+            let frame = RouteRefresh {
+                afi_safi: family.afi_safi(),
+                subtype: 0,
+            }
+            .encode();
+            if let Some(c) = self.connections.iter_mut().find(|c| c.id == up.connection) {
+                c.out.push(frame, false);
+            }
+        }
+    }
+
+    fn accepted(&mut self, stream: TcpStream) {
+        self.served = true;
+        if let Err(e) = socket::tune_accepted(&stream, &self.settings) {
+            warn!(peer = %self.settings.address, "refused a connection: cannot set socket options: {e}");
+            return;
+        }
+        let id = self.session.new_conn_id();
+        self.connections.push(Connection::new(id, stream));
+        self.session.handle_input(Input::Accepted(id), clock::now());
+    }
+
+    fn dialed(&mut self, id: ConnId, result: io::Result<TcpStream>) {
+        let input = match result {
+            Ok(stream) => {
+                self.connections.push(Connection::new(id, stream));
+                Input::Connected(id)
+            }
+            Err(e) => Input::ConnectFailed(id, e.to_string()),
+        };
+        self.session.handle_input(input, clock::now());
+    }
+
+    /// Lets timers fire that are due. It is asked after every event, so that a
+    /// peer that always has something to read delays no keepalive.
+    fn expire(&mut self) {
+        let now = clock::now();
+        if self.session.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        if let Some(id) = self.session.hold_expiring(now)
+            && let Some(c) = self.connections.iter().find(|c| c.id == id)
+            && c.has_unread()
+        {
+            self.session.unread_bytes(id, now);
+        }
+        self.session.handle_timeout(now);
+    }
+
+    /// Does what the session wants done.
+    fn act(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Connect(id) => {
+                    let settings = self.settings.clone();
+                    self.dialing = Some((id, Box::pin(socket::connect(settings))));
+                }
+                Action::Send {
+                    conn,
+                    bytes,
+                    urgent,
+                } => {
+                    if let Some(c) = self.connections.iter_mut().find(|c| c.id == conn) {
+                        c.out.push(bytes, urgent);
+                    }
+                }
+                Action::Close(id) => self.close(id),
+                Action::Up(id, negotiated) => self.came_up(id, *negotiated),
+                Action::Down(reason) => {
+                    self.changed = true;
+                    info!(peer = %self.settings.address, %reason, "session down");
+                    self.went_down();
+                }
+                Action::Refresh(RouteRefresh { afi_safi, .. }) => {
+                    if let (Some(up), Some(family)) = (&self.up, afi_safi.family()) {
+                        let port = Arc::clone(&up.port);
+                        self.context.rib.command(move |rib| {
+                            if let Some(id) = port.id() {
+                                rib.refresh(id, family);
+                            }
+                        });
+                    }
+                }
+                Action::Report(error) => {
+                    self.changed = true;
+                    debug!(peer = %self.settings.address, %error, "session error");
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        if self
+            .dialing
+            .as_ref()
+            .is_some_and(|(dialing, _)| *dialing == id)
+        {
+            self.dialing = None;
+        }
+        if let Some(index) = self.connections.iter().position(|c| c.id == id) {
+            let connection = self.connections.swap_remove(index);
+            self.lingering.spawn(linger(connection));
+        }
+        // Collects those that are through.
+        while self.lingering.try_join_next().is_some() {}
+    }
+
+    fn came_up(&mut self, id: ConnId, negotiated: Negotiated) {
+        let Some((local, remote)) = self
+            .connections
+            .iter()
+            .find(|c| c.id == id)
+            .and_then(|c| Some((c.stream.local_addr().ok()?, c.stream.peer_addr().ok()?)))
+        else {
+            // Reset in this very moment; the next read says so.
+            return;
+        };
+        info!(
+            peer = %self.settings.address,
+            asn = negotiated.remote_asn.0,
+            router_id = %negotiated.remote_router_id,
+            hold_time = negotiated.hold_time.as_secs(),
+            "session established"
+        );
+        let place = self.context.interfaces.place(local.ip(), remote.ip());
+        let port = Arc::new(Port::new(self.settings.address));
+        let spec = spec::peer_spec(&self.settings, &negotiated, local.ip(), &place);
+        self.context.rib.peer_up(Arc::clone(&port), spec);
+        self.changed = true;
+        self.state_since = Some(clock::now());
+        self.up = Some(Up {
+            connection: id,
+            port,
+            negotiated: Arc::new(negotiated),
+            local,
+            remote,
+        });
+    }
+
+    fn went_down(&mut self) {
+        if let Some(up) = self.up.take() {
+            self.state_since = Some(clock::now());
+            if let Some(c) = self.connections.iter_mut().find(|c| c.id == up.connection) {
+                c.out.drop_unsent();
+            }
+            self.context.rib.peer_down(up.port);
+        }
+    }
+
+    /// One burst from a connection.
+    fn read(&mut self, index: usize) {
+        let now = clock::now();
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        let id = connection.id;
+        if let Some(up) = &self.up
+            && up.connection == id
+            && !up.port.has_room()
+        {
+            connection.paused = true;
+            self.session.reading_paused(id, true, now);
+            return;
+        }
+        let session = &mut self.session;
+        let mut batch = Batch::default();
+        let mut fault = None;
+        let max = session.max_receive();
+        let result = connection.incoming.read(&connection.stream, |buffer| {
+            let before = buffer.len();
+            loop {
+                match split_frame(buffer, max) {
+                    Ok(Some(frame)) => {
+                        if let Some(Event::Update(update)) = session.handle_frame(id, frame, now) {
+                            batch.updates.push(update);
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(notification) => {
+                        fault = Some(notification);
+                        break;
+                    }
+                }
+            }
+            batch.bytes = before - buffer.len();
+        });
+        self.figures.octets_in += batch.bytes as u64;
+        // A KEEPALIVE in the burst may have brought the session up: its port first.
+        self.act();
+        self.deliver(id, batch, now);
+        let input = match (fault, result) {
+            (Some(notification), _) => Input::BadFrame(id, notification),
+            (None, Ok(Some(0))) => Input::Closed(id, "connection closed by peer".to_owned()),
+            (None, Err(e)) => Input::Closed(id, e.to_string()),
+            (None, Ok(_)) => return,
+        };
+        self.session.handle_input(input, now);
+    }
+
+    fn deliver(&mut self, id: ConnId, batch: Batch, now: Duration) {
+        let Some(up) = self.up.as_ref().filter(|up| up.connection == id) else {
+            return;
+        };
+        for update in &batch.updates {
+            if update.faults.is_empty() {
+                continue;
+            }
+            let withdrawn = update.action == UpdateAction::TreatAsWithdraw;
+            if withdrawn {
+                self.figures.treated_as_withdraw += 1;
+            } else {
+                self.figures.attributes_discarded += update.faults.len() as u64;
+            }
+            // RFC 7606 §6 wants to be told; a peer that sends a table of them must not fill the disk.
+            if now >= self.next_fault_log {
+                self.next_fault_log = now + FAULT_LOG;
+                let what = update.faults.first().map_or("", |f| f.what);
+                let action = if withdrawn {
+                    "treated as withdraw"
+                } else {
+                    "attribute discarded"
+                };
+                warn!(peer = %self.settings.address, fault = what, "malformed UPDATE: {action}");
+            }
+        }
+        self.context.rib.push(&up.port, batch);
+    }
+
+    /// Writes what there is, as far as the sockets take it, and reads on where
+    /// the RIB has room again.
+    fn write(&mut self) {
+        let now = clock::now();
+        for connection in &mut self.connections {
+            let port = self
+                .up
+                .as_ref()
+                .filter(|up| up.connection == connection.id)
+                .map(|up| &up.port);
+            if connection.paused && port.is_none_or(|p| p.has_room()) {
+                connection.paused = false;
+                self.session.reading_paused(connection.id, false, now);
+            }
+            let written = connection.write(|max, frames| {
+                port.map_or(0, |p| self.context.rib.take_frames(p, max, frames))
+            });
+            self.figures.octets_out += written.octets as u64;
+            if written.octets > 0 {
+                self.session.written(connection.id, now);
+            }
+            if written.updates > 0 {
+                self.session
+                    .updates_sent(connection.id, written.updates, now);
+            }
+            if written.blocked {
+                self.session.blocked(connection.id, now);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.figures.messages = *self.session.counters();
+        *lock(&self.view.figures) = self.figures;
+        let state = self.session.state();
+        if std::mem::replace(&mut self.published, state) == state
+            && !std::mem::take(&mut self.changed)
+        {
+            return;
+        }
+        self.changed = false;
+        let status = Arc::new(status_of(
+            &self.settings,
+            &self.session,
+            self.up.as_ref(),
+            self.state_since,
+        ));
+        self.view.status.store(Arc::clone(&status));
+        self.context.registry.announce(PeerEvent::Changed(status));
+    }
+}
+
+fn status_of(
+    settings: &PeerSettings,
+    session: &Session,
+    up: Option<&Up>,
+    state_since: Option<Duration>,
+) -> PeerStatus {
+    let negotiated = up.map(|up| &up.negotiated);
+    PeerStatus {
+        address: settings.address,
+        origin: settings.origin,
+        disabled: settings.disabled,
+        state: session.state(),
+        state_since: state_since.map(clock::wall),
+        local_asn: settings.session.local_asn,
+        remote_asn: settings
+            .remote_asn()
+            .or_else(|| negotiated.map(|n| n.remote_asn)),
+        kind: settings.kind(),
+        config: settings.config.clone(),
+        session: up.map(|up| SessionStatus {
+            negotiated: Arc::clone(&up.negotiated),
+            local: up.local,
+            remote: up.remote,
+            port: Arc::clone(&up.port),
+        }),
+        last_error: session.last_error().map(|e| (clock::wall(e.at), e.clone())),
+    }
+}
+
+/// The index of a connection that can be read; none: one that can be written.
+fn poll_connections(connections: &[Connection], cx: &mut TaskContext<'_>) -> Poll<Option<usize>> {
+    for (index, connection) in connections.iter().enumerate() {
+        if let Poll::Ready(readable) = connection.poll(cx) {
+            return Poll::Ready(readable.then_some(index));
+        }
+    }
+    Poll::Pending
+}
+
+async fn dialed(dialing: &mut Option<(ConnId, Dialing)>) -> (ConnId, io::Result<TcpStream>) {
+    let Some((id, dial)) = dialing else {
+        return pending().await;
+    };
+    let done = (*id, dial.await);
+    *dialing = None;
+    done
+}
+
+async fn changed(port: Option<&Arc<Port>>) {
+    match port {
+        Some(port) => port.changed().await,
+        None => pending().await,
+    }
+}
+
+/// The families of a request that the session has; none given: all of them.
+fn chosen(families: &[Family], negotiated: &Negotiated) -> Vec<Family> {
+    Family::ALL
+        .into_iter()
+        .filter(|f| negotiated.has(*f) && (families.is_empty() || families.contains(f)))
+        .collect()
+}
+
+impl Drop for PeerTask {
+    /// Also on a panic: a session without a task must not leave routes behind.
+    fn drop(&mut self) {
+        self.went_down();
+    }
+}

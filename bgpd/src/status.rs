@@ -1,0 +1,112 @@
+//! What others may see of a peer, kept by its task and read without asking it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use godwit_bgp::session::{Counters, Negotiated, SessionError, State};
+use godwit_bgp::{Asn, Family, SessionKind};
+use godwit_config::PeerConfig;
+use godwit_rib::PeerId;
+use ipnet::IpNet;
+
+use crate::ribthread::Port;
+use crate::sync::lock;
+
+/// Where a peer comes from; decides what a reload does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerOrigin {
+    /// A `[[peer]]` of the file.
+    File,
+    /// Called from within this configured range; gone with its session.
+    Range(IpNet),
+    /// Added while running; survives a reload, not a restart.
+    Runtime,
+}
+
+/// One peer, as it stands.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    pub address: IpAddr,
+    pub origin: PeerOrigin,
+    /// By the file or, against it, by command.
+    pub disabled: bool,
+    /// As configured; of a range, where `origin` says so.
+    pub config: PeerConfig,
+    pub kind: SessionKind,
+    pub state: State,
+    /// When Established was reached or left; none: never was.
+    pub state_since: Option<SystemTime>,
+    pub local_asn: Asn,
+    /// From the configuration where it names one, else from the peer's OPEN.
+    pub remote_asn: Option<Asn>,
+    /// Only while Established.
+    pub session: Option<SessionStatus>,
+    /// Why the last session ended or did not come up.
+    pub last_error: Option<(SystemTime, SessionError)>,
+}
+
+/// An established session.
+#[derive(Clone, Debug)]
+pub struct SessionStatus {
+    pub negotiated: Arc<Negotiated>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub(crate) port: Arc<Port>,
+}
+
+impl SessionStatus {
+    /// The peer's number in the RIB, the key of route queries; none in the
+    /// moment before the RIB thread has taken it up.
+    pub fn rib_id(&self) -> Option<PeerId> {
+        self.port.id()
+    }
+
+    /// Octets received and not yet decided.
+    pub fn input_bytes(&self) -> u64 {
+        self.port.input_bytes()
+    }
+
+    /// The family's End-of-RIB has come and all before it is decided.
+    pub fn end_of_rib(&self, family: Family) -> bool {
+        self.port.end_of_rib(family)
+    }
+}
+
+/// Figures of a peer since the daemon knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerFigures {
+    pub messages: Counters,
+    /// Octets of messages, headers included.
+    pub octets_in: u64,
+    pub octets_out: u64,
+    /// UPDATEs with errors that were survived (RFC 7606).
+    pub treated_as_withdraw: u64,
+    pub attributes_discarded: u64,
+}
+
+/// What a peer's task shares with readers.
+#[derive(Debug)]
+pub struct PeerView {
+    pub(crate) status: ArcSwap<PeerStatus>,
+    pub(crate) figures: Mutex<PeerFigures>,
+}
+
+impl PeerView {
+    pub fn status(&self) -> Arc<PeerStatus> {
+        self.status.load_full()
+    }
+
+    pub fn figures(&self) -> PeerFigures {
+        *lock(&self.figures)
+    }
+}
+
+/// A change that watchers of peers see.
+#[derive(Clone, Debug)]
+pub enum PeerEvent {
+    /// Appeared, or changed.
+    Changed(Arc<PeerStatus>),
+    Removed(IpAddr),
+}
