@@ -52,39 +52,38 @@ pub struct NextHopObject {
 }
 
 impl Batch {
-    /// Makes or changes the object of this id. `exclusive`: refuse if the id
-    /// is taken.
-    pub fn set_hop(
-        &mut self,
-        id: u32,
-        protocol: u8,
-        via: IpAddr,
-        interface: u32,
-        on_link: bool,
-        exclusive: bool,
-    ) {
-        self.push(RTM_NEWNEXTHOP, flags(exclusive), |buf| {
-            let family = if via.is_ipv4() { AF_INET } else { AF_INET6 };
-            header(buf, family, protocol, if on_link { ON_LINK } else { 0 });
-            codec::put_u32(buf, NHA_ID, id);
-            codec::put_u32(buf, NHA_OIF, interface);
-            codec::put_address(buf, NHA_GATEWAY, via);
-        });
+    /// Makes or changes the object of this id, whoever's it is.
+    pub fn set_hop(&mut self, id: u32, protocol: u8, via: IpAddr, interface: u32, on_link: bool) {
+        self.push(
+            RTM_NEWNEXTHOP,
+            libc::NLM_F_CREATE | libc::NLM_F_REPLACE,
+            |buf| {
+                let family = if via.is_ipv4() { AF_INET } else { AF_INET6 };
+                header(buf, family, protocol, if on_link { ON_LINK } else { 0 });
+                codec::put_u32(buf, NHA_ID, id);
+                codec::put_u32(buf, NHA_OIF, interface);
+                codec::put_address(buf, NHA_GATEWAY, via);
+            },
+        );
     }
 
     /// Makes or changes a group; its members exist already, each once.
-    pub fn set_group(&mut self, id: u32, protocol: u8, members: &[GroupMember], exclusive: bool) {
-        self.push(RTM_NEWNEXTHOP, flags(exclusive), |buf| {
-            header(buf, 0, protocol, 0);
-            codec::put_u32(buf, NHA_ID, id);
-            let group = codec::begin_attribute(buf, NHA_GROUP);
-            for member in members {
-                buf.extend_from_slice(&member.id.to_ne_bytes());
-                let weight = u8::try_from(member.weight.saturating_sub(1)).unwrap_or(u8::MAX);
-                buf.extend_from_slice(&[weight, 0, 0, 0]);
-            }
-            codec::end_attribute(buf, group);
-        });
+    pub fn set_group(&mut self, id: u32, protocol: u8, members: &[GroupMember]) {
+        self.push(
+            RTM_NEWNEXTHOP,
+            libc::NLM_F_CREATE | libc::NLM_F_REPLACE,
+            |buf| {
+                header(buf, 0, protocol, 0);
+                codec::put_u32(buf, NHA_ID, id);
+                let group = codec::begin_attribute(buf, NHA_GROUP);
+                for member in members {
+                    buf.extend_from_slice(&member.id.to_ne_bytes());
+                    let weight = u8::try_from(member.weight.saturating_sub(1)).unwrap_or(u8::MAX);
+                    buf.extend_from_slice(&[weight, 0, 0, 0]);
+                }
+                codec::end_attribute(buf, group);
+            },
+        );
     }
 
     /// Removes an object, its routes, and its places in groups.
@@ -94,15 +93,6 @@ impl Batch {
             codec::put_u32(buf, NHA_ID, id);
         });
     }
-}
-
-const fn flags(exclusive: bool) -> i32 {
-    libc::NLM_F_CREATE
-        | if exclusive {
-            libc::NLM_F_EXCL
-        } else {
-            libc::NLM_F_REPLACE
-        }
 }
 
 fn header(buf: &mut Vec<u8>, family: u8, protocol: u8, flags: u32) {
@@ -122,6 +112,13 @@ impl RequestSocket {
                 objects.extend(NextHopObject::decode(payload));
             },
         )
+    }
+
+    /// Removes an object, its routes, and its places in groups.
+    pub fn delete_next_hop(&mut self, id: u32) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.delete_next_hop(id);
+        self.execute_one(&mut batch, || format!("cannot remove nexthop object {id}"))
     }
 }
 

@@ -226,8 +226,11 @@ impl Core {
         state.clear(DIRTY | TOUCHED);
         if changed && !state.has(PENDING) {
             state.set(PENDING);
-            self.ring.push(mark);
+            if let Some(lost) = self.ring.push(mark) {
+                self.passed(lost);
+            }
         }
+        let state = self.tables.state_mut(mark);
         if state.paths == NONE && !state.has(GRAVE) {
             state.set(GRAVE);
             self.graves.push_back(Grave { mark, quiet: None });
@@ -239,6 +242,22 @@ impl Core {
     #[inline]
     pub fn passed(&mut self, mark: Mark) {
         self.tables.state_mut(mark).clear(PENDING);
+    }
+
+    /// Forgets what all readers, of which this is the last one's position, have
+    /// passed; without readers, all.
+    pub fn trim(&mut self, cursor: Option<u64>) {
+        match cursor {
+            Some(cursor) => self.ring.trim(cursor),
+            None => {
+                for cursor in self.ring.begin()..self.ring.end() {
+                    if let Some(mark) = self.ring.at(cursor) {
+                        self.passed(mark);
+                    }
+                }
+                self.ring.trim(self.ring.end());
+            }
+        }
     }
 
     /// The best path, decided if that was due.

@@ -80,7 +80,7 @@ impl FibView {
     /// Begins (with all routes) or ends to produce changes.
     pub fn enable(&mut self, enabled: bool, core: &Core) {
         if enabled && !self.enabled {
-            self.cursor = core.ring.end();
+            self.cursor = core.ring.begin();
             self.walk = Some(Mark::FIRST);
         }
         self.enabled = enabled;
@@ -113,7 +113,7 @@ impl FibView {
             return false;
         }
         if core.ring.lapped(self.cursor) {
-            self.cursor = core.ring.end();
+            self.cursor = core.ring.begin();
             self.walk = Some(Mark::FIRST);
         }
         let end = out.len() + max;

@@ -117,12 +117,14 @@ impl Imports {
         }
     }
 
-    /// Our own addresses are now these.
-    pub fn set_own(&mut self, own: HashSet<IpAddr>) {
-        if own != self.own {
+    /// Our own addresses are now these; which of them are new or gone.
+    pub fn set_own(&mut self, own: HashSet<IpAddr>) -> HashSet<IpAddr> {
+        let changed: HashSet<IpAddr> = own.symmetric_difference(&self.own).copied().collect();
+        if !changed.is_empty() {
             self.own = own;
             self.forget();
         }
+        changed
     }
 
     /// What was worked out no longer holds.

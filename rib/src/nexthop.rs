@@ -1,6 +1,7 @@
 //! Next hops: each distinct one once, its state, and who depends on it.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 use godwit_bgp::NextHop;
@@ -239,6 +240,11 @@ impl NextHops {
                 next_set(bitmaps, at)
             }
         }
+    }
+
+    /// Whether the address of some next hop is such.
+    pub fn any(&self, mut such: impl FnMut(IpAddr) -> bool) -> bool {
+        self.index.keys().any(|next_hop| such(next_hop.address()))
     }
 
     pub fn len(&self) -> usize {

@@ -107,6 +107,10 @@ impl Peers {
     /// No path names it any more.
     pub fn remove(&mut self, id: PeerId) {
         self.slots[usize::from(id.0)] = None;
+    }
+
+    /// Nobody outside knows the id any more: another peer may have it.
+    pub fn reuse(&mut self, id: PeerId) {
         self.free.push(id.0);
     }
 

@@ -79,8 +79,7 @@ impl Rib {
         }
         if (old.asn, old.router_id, old.cluster_id) != (new.asn, new.router_id, new.cluster_id) {
             self.imports.forget();
-            let up = self.core.peers.iter().filter(|(_, peer)| peer.up);
-            up.for_each(|(id, _)| self.sweep.request(id, Task::Reimport));
+            self.reimport_all();
             self.groups.reconfigure(&mut self.core);
         }
         if old.require_next_hop != new.require_next_hop {
@@ -166,7 +165,15 @@ impl Rib {
                     .map(NextHop::address),
             );
         }
-        self.imports.set_own(own);
+        let changed = self.imports.set_own(own);
+        if self.core.attrs.next_hops.any(|a| changed.contains(&a)) {
+            self.reimport_all();
+        }
+    }
+
+    fn reimport_all(&mut self) {
+        let up = self.core.peers.iter().filter(|(_, peer)| peer.up);
+        up.for_each(|(id, _)| self.sweep.request(id, Task::Reimport));
     }
 
     /// The import policies of a peer are now these; its routes are judged anew,
@@ -347,7 +354,11 @@ impl Rib {
                 Tracking::End(next_hop) => RibEvent::UntrackNextHop(next_hop),
             });
         }
-        self.core.events.pop_front()
+        let event = self.core.events.pop_front();
+        if let Some(RibEvent::PeerGone(id)) = event {
+            self.core.peers.reuse(id);
+        }
+        event
     }
 
     /// Begins to observe which prefixes change.

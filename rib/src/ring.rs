@@ -71,16 +71,21 @@ pub struct Ring {
 
 impl Ring {
     /// Appends; the caller keeps a destination from standing twice in what no
-    /// reader has passed.
-    pub fn push(&mut self, mark: Mark) {
-        if self.entries.len() == MAX_BEHIND {
-            self.entries.pop_front();
+    /// reader has passed. What is lost by it, if the ring is full.
+    pub fn push(&mut self, mark: Mark) -> Option<Mark> {
+        let lost = if self.entries.len() == MAX_BEHIND {
             self.begin += 1;
-        }
+            self.entries.pop_front()
+        } else {
+            None
+        };
         self.entries.push_back(mark);
+        lost
     }
 
-    /// The position of the first entry that is kept.
+    /// The position of the first entry that is kept. A new reader begins here:
+    /// a destination that stands in the ring is not appended again when it
+    /// changes before anybody has come to it.
     pub fn begin(&self) -> u64 {
         self.begin
     }

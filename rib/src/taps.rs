@@ -18,7 +18,7 @@ pub struct Taps(Vec<Option<Tap>>);
 impl Taps {
     pub fn open(&mut self, core: &Core) -> TapId {
         let tap = Some(Tap {
-            cursor: core.ring.end(),
+            cursor: core.ring.begin(),
             told: false,
         });
         let at = match self.0.iter().position(Option::is_none) {
@@ -60,7 +60,7 @@ impl Taps {
             return TapPoll::Empty;
         };
         if core.ring.lapped(tap.cursor) {
-            tap.cursor = core.ring.end();
+            tap.cursor = core.ring.begin();
             tap.told = false;
             return TapPoll::Lapped;
         }

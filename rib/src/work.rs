@@ -121,7 +121,7 @@ impl Rib {
     fn trim(&mut self) {
         let readers = [self.groups.cursor(), self.fib.cursor(), self.taps.cursor()];
         let least = readers.into_iter().flatten().min();
-        self.core.ring.trim(least.unwrap_or(self.core.ring.end()));
+        self.core.trim(least);
         if self.core.dirty.is_empty() && self.core.dirty.capacity() > 1 << 16 {
             self.core.dirty = VecDeque::new();
         }

@@ -1,6 +1,6 @@
 //! Service `Peers`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,10 +155,11 @@ impl v1::peers_server::Peers for Service {
             only.insert(error::address(&format!("addresses[{i}]"), text)?);
         }
         let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
-        let watch = Watch {
+        let mut watch = Watch {
             control: self.control.clone(),
             only,
             client: sender,
+            told: HashMap::new(),
         };
         let mut stop = self.stop.clone();
         tokio::spawn(async move {
@@ -179,13 +180,15 @@ struct Watch {
     /// Empty: all.
     only: HashSet<IpAddr>,
     client: mpsc::Sender<Result<v1::WatchPeersResponse, Status>>,
+    /// What the client was told last, without what counts.
+    told: HashMap<IpAddr, v1::Peer>,
 }
 
 /// The client hung up.
 struct Gone;
 
 impl Watch {
-    async fn run(&self) -> Result<(), Gone> {
+    async fn run(&mut self) -> Result<(), Gone> {
         // Before the snapshot, so that nothing falls between.
         let mut changes = self.control.watch_peers();
         self.snapshot().await?;
@@ -195,11 +198,13 @@ impl Watch {
                     self.send_peer(status.address).await?;
                 }
                 Ok(PeerEvent::Removed(address)) if self.wants(address) => {
+                    self.told.remove(&address);
                     self.send(Event::Removed(address.to_string())).await?;
                 }
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => {
                     self.send(Event::Resync(v1::Resync {})).await?;
+                    self.told.clear();
                     // What is queued is older than the snapshot.
                     changes = changes.resubscribe();
                     self.snapshot().await?;
@@ -213,7 +218,7 @@ impl Watch {
         self.only.is_empty() || self.only.contains(&address)
     }
 
-    async fn snapshot(&self) -> Result<(), Gone> {
+    async fn snapshot(&mut self) -> Result<(), Gone> {
         for view in self.control.peers() {
             let address = view.status().address;
             if self.wants(address) {
@@ -223,10 +228,18 @@ impl Watch {
         self.send(Event::SnapshotEnd(v1::SnapshotEnd {})).await
     }
 
-    /// The peer as it is now, which may be newer than the event.
-    async fn send_peer(&self, address: IpAddr) -> Result<(), Gone> {
+    /// The peer as it is now, which may be newer than the event; unless only
+    /// its figures differ from what was told.
+    async fn send_peer(&mut self, address: IpAddr) -> Result<(), Gone> {
         match message(&self.control, address).await {
-            Ok(Some(peer)) => self.send(Event::Peer(peer)).await,
+            Ok(Some(peer)) => {
+                let constant = without_figures(&peer);
+                if self.told.get(&address) == Some(&constant) {
+                    return Ok(());
+                }
+                self.told.insert(address, constant);
+                self.send(Event::Peer(peer)).await
+            }
             Ok(None) => Ok(()),
             Err(status) => self.client.send(Err(status)).await.map_err(|_| Gone),
         }
@@ -235,6 +248,22 @@ impl Watch {
     async fn send(&self, event: Event) -> Result<(), Gone> {
         let event = v1::WatchPeersResponse { event: Some(event) };
         self.client.send(Ok(event)).await.map_err(|_| Gone)
+    }
+}
+
+fn without_figures(peer: &v1::Peer) -> v1::Peer {
+    let families = peer.families.iter().map(|family| v1::PeerFamily {
+        received: 0,
+        accepted: 0,
+        rejected: 0,
+        best: 0,
+        advertised: 0,
+        ..family.clone()
+    });
+    v1::Peer {
+        counters: None,
+        families: families.collect(),
+        ..peer.clone()
     }
 }
 
@@ -360,6 +389,20 @@ mod tests {
             remote_as: "external".into(),
             ..v1::PeerSpec::default()
         }
+    }
+
+    #[test]
+    fn figures_alone_are_no_change() {
+        let mut peer = v1::Peer {
+            families: vec![v1::PeerFamily::default()],
+            ..v1::Peer::default()
+        };
+        let before = without_figures(&peer);
+        peer.families[0].received = 7;
+        peer.counters = Some(v1::Counters::default());
+        assert_eq!(without_figures(&peer), before);
+        peer.families[0].end_of_rib_received = true;
+        assert_ne!(without_figures(&peer), before);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::*;
 use crate::control::{Command, ControlError, Identity, Loaded, Shared};
 use crate::peer::Registry;
 use crate::ribthread::{self, Inbox};
+use crate::status::PeerEvent;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +33,7 @@ struct Daemon {
     directory: TempDir,
     api: Option<ApiHandle>,
     channel: Channel,
+    registry: Arc<Registry>,
 }
 
 impl Daemon {
@@ -55,6 +57,7 @@ impl Daemon {
             fib: false,
         });
         let (rib, _, _) = ribthread::spawn(rib, None, Arc::new(Inbox::default())).unwrap();
+        let registry = Arc::new(Registry::default());
         let shared = Shared {
             identity: Identity {
                 node: "host-a".into(),
@@ -69,7 +72,7 @@ impl Daemon {
                 last_error: None,
             }),
             listeners: ArcSwap::default(),
-            registry: Arc::new(Registry::default()),
+            registry: Arc::clone(&registry),
             rib: rib.clone(),
             fib: None,
         };
@@ -81,6 +84,7 @@ impl Daemon {
             directory,
             api: Some(api),
             channel,
+            registry,
         }
     }
 
@@ -241,6 +245,18 @@ async fn pages_together_hold_every_route_once() {
 }
 
 #[tokio::test]
+async fn a_page_has_a_set_of_attributes_once() {
+    let daemon = Daemon::start().await;
+    // More than a slice.
+    for i in 0..=255 {
+        daemon.add(&format!("10.{i}.0.0/16")).await;
+    }
+    let page = daemon.list(v1::ListRoutesRequest::default()).await;
+    let sizes: Vec<usize> = page.batches.iter().map(|b| b.paths.len()).collect();
+    assert_eq!(sizes, [256]);
+}
+
+#[tokio::test]
 async fn filters_run_on_the_server() {
     let daemon = Daemon::start().await;
     daemon.add("10.1.0.0/16").await;
@@ -361,6 +377,35 @@ async fn a_watch_of_peers_has_its_marker_without_peers_too() {
     let first = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();
     let marker = v1::watch_peers_response::Event::SnapshotEnd(v1::SnapshotEnd {});
     assert_eq!(first.unwrap().event, Some(marker));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_starts_over() {
+    use v1::watch_peers_response::Event;
+
+    let daemon = Daemon::start().await;
+    let mut peers = daemon.peers();
+    let stream = peers.watch_peers(v1::WatchPeersRequest::default());
+    let mut stream = stream.await.unwrap().into_inner();
+    let marker = |m: Option<v1::WatchPeersResponse>| match m.unwrap().event.unwrap() {
+        Event::Removed(_) => None,
+        marker => Some(marker),
+    };
+    let first = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();
+    let end = Event::SnapshotEnd(v1::SnapshotEnd {});
+    assert_eq!(marker(first), Some(end.clone()));
+    // Far more than the broadcast, the watch's queue and HTTP/2's window hold,
+    // at once: nothing is read in between.
+    for i in 0..50_000u32 {
+        let gone = std::net::Ipv4Addr::from(i).into();
+        daemon.registry.announce(PeerEvent::Removed(gone));
+    }
+    let mut markers = Vec::new();
+    while markers.len() < 2 {
+        let message = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();
+        markers.extend(marker(message));
+    }
+    assert_eq!(markers, [Event::Resync(v1::Resync {}), end]);
 }
 
 #[tokio::test]

@@ -72,8 +72,14 @@ fn state(path: &Path) -> Cell {
 pub fn next_hop(attributes: &Attributes) -> String {
     match &attributes.next_hop {
         None => String::new(),
-        Some(hop) if hop.link_local.is_empty() => hop.address.clone(),
-        Some(hop) => format!("{} ({})", hop.address, hop.link_local),
+        Some(hop) => match (hop.address.as_str(), hop.link_local.as_str()) {
+            // A route of this host: each peer sees an address of ours.
+            ("0.0.0.0" | "::", "") => "self".into(),
+            // RFC 2545 §3: no global address.
+            ("::", link_local) => link_local.into(),
+            (address, "") => address.into(),
+            (address, link_local) => format!("{address} ({link_local})"),
+        },
     }
 }
 
@@ -212,5 +218,73 @@ fn verdict(path: &Path, lost_at: &str, detail: &str) -> Cell {
             Tone::Good,
         ),
         _ => Cell::new(format!("lost by {}{detail}", or_dash(lost_at)), Tone::Plain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_proto::v1::{AsPathSegment, NextHop, as_path_segment};
+
+    use super::*;
+
+    #[test]
+    fn a_path_ends_in_its_origin() {
+        let mut attributes = Attributes {
+            origin: Origin::Incomplete as i32,
+            ..Attributes::default()
+        };
+        assert_eq!(path_and_origin(&attributes), "?");
+        attributes.as_path = vec![AsPathSegment {
+            kind: as_path_segment::Kind::Sequence as i32,
+            asns: vec![65001, 65002],
+        }];
+        assert_eq!(path_and_origin(&attributes), "65001 65002 ?");
+    }
+
+    #[test]
+    fn a_route_of_this_host_has_itself_as_next_hop() {
+        let via = |address: &str, link_local: &str| {
+            next_hop(&Attributes {
+                next_hop: Some(NextHop {
+                    address: address.into(),
+                    link_local: link_local.into(),
+                }),
+                ..Attributes::default()
+            })
+        };
+        assert_eq!(via("::", ""), "self");
+        assert_eq!(via("::", "fe80::1"), "fe80::1");
+        assert_eq!(via("2001:db8::1", "fe80::1"), "2001:db8::1 (fe80::1)");
+        assert_eq!(via("10.0.0.1", ""), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_state_says_why_a_path_is_not_used() {
+        let rejected = Path {
+            rejected_by: "from-tor rule 1".into(),
+            ..Path::default()
+        };
+        assert_eq!(state(&rejected).text(), "rejected by from-tor rule 1");
+        let failed = Path {
+            best: true,
+            install_error: "no route to host".into(),
+            ..Path::default()
+        };
+        assert_eq!(
+            state(&failed).text(),
+            "best, not installed: no route to host"
+        );
+        assert_eq!(state(&Path::default()).text(), "-");
+    }
+
+    #[test]
+    fn a_verdict_gives_the_step_and_both_values() {
+        let lost = verdict(&Path::default(), "MED", "20 against 10");
+        assert_eq!(lost.text(), "lost by MED (20 against 10)");
+        let best = Path {
+            best: true,
+            ..Path::default()
+        };
+        assert_eq!(verdict(&best, "", "only path").text(), "best (only path)");
     }
 }

@@ -68,7 +68,7 @@ impl Groups {
                     self.groups.push(None);
                     self.groups.len() - 1
                 });
-                let mut group = Group::new(at as u32, export, core.ring.end());
+                let mut group = Group::new(at as u32, export, core.ring.begin());
                 group.max_held = self.max_held.unwrap_or(group.max_held);
                 self.groups[at] = Some(group);
                 self.by_key.insert(key, at as u32);
@@ -160,6 +160,8 @@ impl Groups {
 
     /// What holds for the whole router changed: all output is worked out anew.
     pub fn reconfigure(&mut self, core: &mut Core) {
+        // Any member speaks for its group only when all are where they belong.
+        self.regroup(core);
         for group in self.groups.iter_mut().flatten() {
             let member = group.members.first().and_then(|id| core.peers.at(*id));
             if let Some(peer) = member {
@@ -181,7 +183,7 @@ impl Groups {
             let given = turn;
             while turn > 0 {
                 if core.ring.lapped(group.cursor) {
-                    group.cursor = core.ring.end();
+                    group.cursor = core.ring.begin();
                     group.walk = Some(Mark::FIRST);
                 }
                 let Some(mark) = core.ring.at(group.cursor) else {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+use godwit_bgp::attrs::AttrsBuf;
 use godwit_proto::v1;
 use godwit_rib::{PeerId, RouteEntry, Verdict};
 use ipnet::IpNet;
@@ -15,6 +16,8 @@ use crate::clock;
 #[derive(Debug, Default)]
 pub struct Batches {
     done: Vec<v1::RouteBatch>,
+    /// Where those of a peer and an attribute set are.
+    at: HashMap<(PeerId, AttrsBuf), usize>,
     /// Paths in them.
     pub paths: usize,
     /// Octets of attributes in them, as on the wire.
@@ -30,14 +33,15 @@ impl Batches {
             .map(|a| filter.takes_attrs(a.as_ref()))
             .collect();
         let installed = installed(&slice.page.entries);
-        let mut open: HashMap<(PeerId, usize), usize> = HashMap::new();
+        // In front of `at`, so that attributes are hashed once a slice.
+        let mut near: HashMap<(PeerId, usize), usize> = HashMap::new();
         for entry in &slice.page.entries {
             if !passes[entry.attrs] || !filter.takes_entry(entry) {
                 continue;
             }
-            let at = *open
+            let at = *near
                 .entry((entry.peer, entry.attrs))
-                .or_insert_with(|| self.open(slice, entry));
+                .or_insert_with(|| self.find(slice, entry));
             self.done[at].paths.push(path(entry, &installed));
             self.paths += 1;
         }
@@ -55,6 +59,18 @@ impl Batches {
 
     pub fn finish(self) -> Vec<v1::RouteBatch> {
         self.done
+    }
+
+    fn find(&mut self, slice: &Slice, entry: &RouteEntry) -> usize {
+        let key = (entry.peer, slice.page.attrs[entry.attrs].clone());
+        match self.at.get(&key) {
+            Some(at) => *at,
+            None => {
+                let at = self.open(slice, entry);
+                self.at.insert(key, at);
+                at
+            }
+        }
     }
 
     fn open(&mut self, slice: &Slice, entry: &RouteEntry) -> usize {

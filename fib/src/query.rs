@@ -1,0 +1,145 @@
+//! Answers for the command line and the API.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::api::{FibSink, FibStatus, NextHopInfo, ResolvedHop, RouteInfo, RoutePage, RouteState};
+use crate::engine::Engine;
+use crate::handle::Query;
+use crate::kernel::{Hop, Kernel};
+use crate::table::{Route, Target, Trouble};
+
+/// Routes a page at most, whatever is asked for.
+const PAGE: usize = 10_000;
+
+impl<K: Kernel, S: FibSink> Engine<K, S> {
+    /// `queued`: changes that wait before the engine. Whoever asked may have
+    /// gone: that is his affair.
+    pub(crate) fn answer(&mut self, query: Query, queued: usize, now: Duration) {
+        match query {
+            Query::Routes {
+                after,
+                limit,
+                answer,
+            } => {
+                let _ = answer.send(self.page(after, limit));
+            }
+            Query::NextHops(answer) => {
+                let _ = answer.send(self.next_hop_infos());
+            }
+            Query::Check(answer) => match self.check(now) {
+                Ok(report) => {
+                    let _ = answer.send(report);
+                }
+                // Dropping the sender answers too: the caller hears that there is no answer.
+                Err(error) => self.note("cannot check the kernel's routes", Err(error)),
+            },
+            Query::Status(answer) => {
+                let _ = answer.send(self.status(queued));
+            }
+        }
+    }
+
+    fn page(&self, after: u64, limit: usize) -> RoutePage {
+        let (routes, next) = self.routes.page(after, limit.clamp(1, PAGE));
+        RoutePage {
+            routes: routes
+                .into_iter()
+                .map(|(prefix, route)| self.info(prefix, &route))
+                .collect(),
+            next,
+        }
+    }
+
+    fn info(&self, prefix: IpNet, route: &Route) -> RouteInfo {
+        let wanted = route
+            .want
+            .as_slot()
+            .and_then(|slot| self.groups.set_of(slot));
+        let shown = if route.have.is_none() {
+            route.want
+        } else {
+            route.have
+        };
+        RouteInfo {
+            prefix,
+            blackhole: shown == Target::BLACKHOLE,
+            next_hops: wanted.map(|set| set.to_vec()).unwrap_or_default(),
+            resolved: shown
+                .as_slot()
+                .map(|slot| self.hops(self.groups.resolved(slot)))
+                .unwrap_or_default(),
+            state: state(route),
+        }
+    }
+
+    fn hops(&self, hops: &[(Hop, u16)]) -> Vec<ResolvedHop> {
+        let name = |index| match self.world.link(index) {
+            Some(link) => link.name.clone(),
+            None => format!("if{index}"),
+        };
+        hops.iter()
+            .map(|(hop, weight)| ResolvedHop {
+                via: hop.via,
+                interface: name(hop.interface),
+                weight: *weight,
+            })
+            .collect()
+    }
+
+    fn next_hop_infos(&self) -> Vec<NextHopInfo> {
+        let mut infos: Vec<NextHopInfo> = self
+            .tracked
+            .iter()
+            .map(|(next_hop, tracked)| NextHopInfo {
+                next_hop: *next_hop,
+                state: tracked.state(),
+                generation: tracked.generation,
+                resolved: self.hops(&tracked.resolution.hops),
+            })
+            .collect();
+        infos.sort_by_key(|info| info.next_hop);
+        infos
+    }
+
+    fn status(&self, queued: usize) -> FibStatus {
+        let mut status = FibStatus {
+            enabled: self.config.enabled,
+            routes_pending: self.routes.pending(),
+            groups: self.groups.count(),
+            next_hops: self.tracked.len(),
+            queued,
+            messages_sent: self.messages_sent,
+            resyncs: self.resyncs,
+            swept: self.swept,
+            error: self.error.clone(),
+            compat_mode_before: self.compat_before.clone(),
+            ..FibStatus::default()
+        };
+        for (_, route) in self.routes.iter() {
+            status.routes_adopted += usize::from(route.adopted());
+            status.routes_wanted += usize::from(!route.want.is_none());
+            status.routes_installed += usize::from(route.installed());
+            status.routes_failed += usize::from(!matches!(
+                route.trouble(),
+                Trouble::NONE | Trouble::CONNECTED
+            ));
+        }
+        status
+    }
+}
+
+fn state(route: &Route) -> RouteState {
+    match route.trouble() {
+        Trouble::CONNECTED => RouteState::Connected,
+        Trouble::FOREIGN => RouteState::Foreign,
+        Trouble::UNREACHABLE => RouteState::Unreachable,
+        trouble => match trouble.as_errno() {
+            Some(errno) => RouteState::Refused(errno),
+            None if route.adopted() => RouteState::Adopted,
+            None if route.installed() => RouteState::Installed,
+            None => RouteState::Pending,
+        },
+    }
+}

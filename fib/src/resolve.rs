@@ -1,0 +1,315 @@
+//! Where a BGP next hop really is: the longest match over the kernel's routes,
+//! ours included, down to neighbours on links (RFC 4271 §5.1.3, §9.1.2.1).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use godwit_bgp::NextHop;
+use godwit_netlink::{RouteHop, RouteType, TABLE_LOCAL, TABLE_MAIN};
+use ipnet::IpNet;
+
+use crate::api::FibConfig;
+use crate::kernel::Hop;
+use crate::world::{World, around, ends_here};
+
+/// How deep our own routes may lean on each other.
+const MAX_DEPTH: usize = 8;
+/// The kernel keeps a weight in eight bits, less one.
+const MAX_WEIGHT: u32 = 256;
+
+/// Neighbours with weights, sorted, each once; none: unreachable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resolution {
+    /// 0 when connected, else the metric of the resolving route.
+    pub cost: u32,
+    pub hops: Vec<(Hop, u16)>,
+}
+
+/// What a route of ours points to.
+pub(crate) enum OwnRoute<'a> {
+    Blackhole,
+    /// BGP next hops, to be resolved in their turn.
+    NextHops(&'a [NextHop]),
+    /// Taken over from before the restart: only the neighbours are known.
+    Hops(&'a [(Hop, u16)]),
+}
+
+/// Our routes that stand in the kernel.
+pub(crate) trait OwnRoutes {
+    fn at(&self, prefix: &IpNet) -> Option<OwnRoute<'_>>;
+    fn has_length(&self, v4: bool, length: u8) -> bool;
+}
+
+pub(crate) struct Resolver<'a, O> {
+    pub world: &'a World,
+    pub own: &'a O,
+    pub config: &'a FibConfig,
+}
+
+enum Candidate<'a> {
+    Foreign {
+        kind: RouteType,
+        hops: Vec<RouteHop>,
+    },
+    Own(OwnRoute<'a>),
+}
+
+impl<O: OwnRoutes> Resolver<'_, O> {
+    pub fn next_hop(&self, next_hop: NextHop) -> Resolution {
+        self.resolve(next_hop, &mut Vec::new())
+    }
+
+    /// All hops of a set, each with its share of the traffic.
+    pub fn set(&self, next_hops: &[NextHop]) -> Vec<(Hop, u16)> {
+        merge(
+            &next_hops
+                .iter()
+                .map(|n| self.next_hop(*n).hops)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// `waiting`: next hops whose resolution this one is part of.
+    fn resolve(&self, next_hop: NextHop, waiting: &mut Vec<NextHop>) -> Resolution {
+        if waiting.len() >= MAX_DEPTH {
+            return Resolution::default();
+        }
+        let address = match (next_hop.address(), next_hop.link_local()) {
+            // RFC 2545 §3: a peer without a global address sends `::`.
+            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), Some(link_local)) => IpAddr::V6(link_local),
+            (address, _) => address,
+        };
+        match address {
+            IpAddr::V6(a) if a.is_unicast_link_local() => return self.link_local(address),
+            _ if self.is_local(address) => return Resolution::default(),
+            _ => {}
+        }
+        let v4 = address.is_ipv4();
+        let longest = if v4 { 32 } else { 128 };
+        let shortest = u8::from(!self.config.via_default);
+        waiting.push(next_hop);
+        let mut found = Resolution::default();
+        for length in (shortest..=longest).rev() {
+            if !self.world.foreign.has_length(v4, length) && !self.own.has_length(v4, length) {
+                continue;
+            }
+            let Some(prefix) = around(address, length) else {
+                continue;
+            };
+            if let Some(resolution) = self.at(&prefix, address, waiting) {
+                found = resolution;
+                break;
+            }
+        }
+        waiting.pop();
+        found
+    }
+
+    /// The routes of one prefix, best metric first. None: go on with a shorter one.
+    fn at(
+        &self,
+        prefix: &IpNet,
+        address: IpAddr,
+        waiting: &mut Vec<NextHop>,
+    ) -> Option<Resolution> {
+        let mut candidates: Vec<(u32, Candidate<'_>)> = Vec::new();
+        for route in self
+            .world
+            .foreign
+            .at(prefix)
+            .iter()
+            .filter(|r| r.key.table == TABLE_MAIN && r.tos == 0)
+        {
+            let hops = self.world.hops(route);
+            candidates.push((
+                route.key.metric,
+                Candidate::Foreign {
+                    kind: route.kind,
+                    hops,
+                },
+            ));
+        }
+        if self.config.table == TABLE_MAIN
+            && let Some(own) = self.own.at(prefix)
+        {
+            candidates.push((self.config.metric, Candidate::Own(own)));
+        }
+        candidates.sort_by_key(|(metric, _)| *metric);
+        candidates
+            .into_iter()
+            .find_map(|(metric, candidate)| match candidate {
+                Candidate::Foreign { kind, .. } if ends_here(kind) => Some(Resolution::default()),
+                Candidate::Foreign {
+                    kind: RouteType::Unicast,
+                    hops,
+                } => self.over_links(&hops, address, metric),
+                Candidate::Foreign { .. } => None,
+                Candidate::Own(own) => self.over_own(&own, metric, waiting),
+            })
+    }
+
+    fn over_links(&self, hops: &[RouteHop], address: IpAddr, metric: u32) -> Option<Resolution> {
+        let usable = hops.iter().filter(|h| self.world.is_running(h.interface));
+        let hops: Vec<_> = usable
+            .map(|h| {
+                let via = h.via.unwrap_or(address);
+                (
+                    Hop {
+                        via,
+                        interface: h.interface,
+                        on_link: h.on_link && h.via.is_some(),
+                    },
+                    h.weight,
+                )
+            })
+            .collect();
+        let connected = hops.iter().all(|(hop, _)| hop.via == address);
+        let cost = if connected { 0 } else { metric };
+        (!hops.is_empty()).then(|| Resolution {
+            cost,
+            hops: merge(&[hops]),
+        })
+    }
+
+    fn over_own(
+        &self,
+        own: &OwnRoute<'_>,
+        metric: u32,
+        waiting: &mut Vec<NextHop>,
+    ) -> Option<Resolution> {
+        let hops = match own {
+            OwnRoute::Blackhole => return Some(Resolution::default()),
+            // Never over a route that depends on what is being resolved.
+            OwnRoute::NextHops(set) if set.iter().any(|n| waiting.contains(n)) => return None,
+            OwnRoute::NextHops(set) => merge(
+                &set.iter()
+                    .map(|n| self.resolve(*n, waiting).hops)
+                    .collect::<Vec<_>>(),
+            ),
+            OwnRoute::Hops(hops) => hops
+                .iter()
+                .filter(|(h, _)| self.world.is_running(h.interface))
+                .copied()
+                .collect(),
+        };
+        (!hops.is_empty()).then_some(Resolution { cost: metric, hops })
+    }
+
+    /// Whether the address is this host's, or no neighbour's at all.
+    fn is_local(&self, address: IpAddr) -> bool {
+        let v4 = address.is_ipv4();
+        let longest: u8 = if v4 { 32 } else { 128 };
+        let lengths = (0..=longest)
+            .rev()
+            .filter(|length| self.world.foreign.has_length(v4, *length));
+        let found = lengths
+            .filter_map(|length| around(address, length))
+            .find_map(|prefix| {
+                self.world
+                    .foreign
+                    .at(&prefix)
+                    .iter()
+                    .find(|r| r.key.table == TABLE_LOCAL)
+                    .map(|r| r.kind)
+            });
+        address.is_unspecified() || address.is_multicast() || found.is_some_and(ends_here)
+    }
+
+    /// A link-local address says nothing of its link, so there must be only one.
+    fn link_local(&self, via: IpAddr) -> Resolution {
+        let mut links = self.world.links().filter(|l| l.running && !l.loopback);
+        match (links.next(), links.next()) {
+            (Some(link), None) => {
+                let hop = Hop {
+                    via,
+                    interface: link.index,
+                    on_link: false,
+                };
+                Resolution {
+                    cost: 0,
+                    hops: vec![(hop, 1)],
+                }
+            }
+            _ => Resolution::default(),
+        }
+    }
+}
+
+/// Joins the ways of several next hops so that each next hop gets an equal
+/// share, whatever number of ways it has itself.
+pub(crate) fn merge(ways: &[Vec<(Hop, u16)>]) -> Vec<(Hop, u16)> {
+    let total = |hops: &[(Hop, u16)]| hops.iter().map(|(_, w)| u32::from(*w)).sum::<u32>();
+    let common = ways
+        .iter()
+        .filter(|w| !w.is_empty())
+        .fold(1_u32, |common, way| lcm(common, total(way)).min(1 << 20));
+    let mut merged: Vec<(Hop, u32)> = Vec::new();
+    for way in ways {
+        let scale = (common / total(way).max(1)).max(1);
+        for (hop, weight) in way {
+            let weight = u32::from(*weight).saturating_mul(scale);
+            match merged.iter_mut().find(|(h, _)| h == hop) {
+                Some((_, sum)) => *sum = sum.saturating_add(weight),
+                None => merged.push((*hop, weight)),
+            }
+        }
+    }
+    let divisor = merged.iter().fold(0, |d, (_, w)| gcd(d, *w)).max(1);
+    let largest = merged.iter().map(|(_, w)| w / divisor).max().unwrap_or(1);
+    merged.sort_unstable_by_key(|(hop, _)| *hop);
+    merged
+        .into_iter()
+        .map(|(hop, weight)| {
+            let weight = u64::from(weight / divisor);
+            let fitting = match largest > MAX_WEIGHT {
+                true => (weight * u64::from(MAX_WEIGHT) / u64::from(largest)).max(1),
+                false => weight,
+            };
+            (hop, fitting as u16)
+        })
+        .collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn lcm(a: u32, b: u32) -> u32 {
+    (a / gcd(a, b).max(1)).saturating_mul(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(last: u8) -> Hop {
+        Hop {
+            via: IpAddr::from([10, 0, 0, last]),
+            interface: 1,
+            on_link: false,
+        }
+    }
+
+    #[test]
+    fn equal_ways_get_weight_one() {
+        let merged = merge(&[vec![(hop(2), 1)], vec![(hop(1), 1)]]);
+        assert_eq!(merged, vec![(hop(1), 1), (hop(2), 1)]);
+    }
+
+    #[test]
+    fn a_next_hop_with_two_ways_gets_no_more_than_one_with_one() {
+        let merged = merge(&[vec![(hop(1), 1), (hop(2), 1)], vec![(hop(3), 1)]]);
+        assert_eq!(merged, vec![(hop(1), 1), (hop(2), 1), (hop(3), 2)]);
+    }
+
+    #[test]
+    fn a_shared_way_carries_both_shares() {
+        let merged = merge(&[vec![(hop(1), 1)], vec![(hop(1), 1), (hop(2), 1)]]);
+        assert_eq!(merged, vec![(hop(1), 3), (hop(2), 1)]);
+    }
+
+    #[test]
+    fn weights_fit_the_kernel() {
+        let merged = merge(&[vec![(hop(1), 1), (hop(2), 1000)]]);
+        assert_eq!(merged, vec![(hop(1), 1), (hop(2), 256)]);
+    }
+}

@@ -1,0 +1,267 @@
+//! Drawing by lot, repeatably.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use godwit_bgp::attrs::{AttrsBuf, Origin, code, community, flag};
+use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_policy::route::{
+    Community, MatchSpec, NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, Prepend, RuleSpec,
+    SetSpec, Then,
+};
+use godwit_rib::{PeerSpec, RibConfig};
+use ipnet::IpNet;
+
+/// SplitMix64.
+pub struct Lot(u64);
+
+impl Lot {
+    pub fn new(seed: u64) -> Lot {
+        Lot(seed)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize].clone()
+    }
+}
+
+pub const OUR_AS: Asn = Asn(65000);
+pub const OUR_ID: RouterId = RouterId(0x0a00_0001);
+
+pub fn config(lot: &mut Lot) -> RibConfig {
+    RibConfig {
+        asn: OUR_AS,
+        router_id: OUR_ID,
+        cluster_id: lot.pick(&[OUR_ID, RouterId(77)]),
+        max_paths_external: lot.pick(&[1, 2, 4]),
+        max_paths_internal: lot.pick(&[1, 3]),
+        multipath_relax: lot.one_in(2),
+        require_next_hop: lot.one_in(2),
+        fib: true,
+    }
+}
+
+pub fn prefixes() -> Vec<IpNet> {
+    let v4 = (0..14).map(|i| format!("10.{}.{i}.0/{}", i / 3, 24 - i % 3));
+    let v6 = (0..8).map(|i| format!("2001:db8:{i}::/{}", 48 - i % 2));
+    let all = v4.chain(v6).chain(["0.0.0.0/0".into(), "::/0".into()]);
+    all.map(|net| net.parse::<IpNet>().unwrap().trunc())
+        .collect()
+}
+
+pub fn next_hops(family: Family) -> Vec<NextHop> {
+    match family {
+        Family::Ipv4Unicast => (1..5)
+            .map(|i| NextHop::V4(Ipv4Addr::new(192, 0, 2, i)))
+            // Ours, while there is a peer on that subnet: not to be used.
+            .chain([NextHop::V4(Ipv4Addr::new(198, 51, 100, 1))])
+            .collect(),
+        Family::Ipv6Unicast => {
+            let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            let mut all: Vec<NextHop> = (1..4)
+                .map(|i| NextHop::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, i)))
+                .collect();
+            let global = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 9);
+            all.push(NextHop::V6WithLinkLocal(global, link_local));
+            all
+        }
+    }
+}
+
+/// Attributes as a peer of this kind might send them.
+pub fn attrs(lot: &mut Lot, family: Family, spec: &PeerSpec) -> AttrsBuf {
+    let origin = lot.pick(&[Origin::Igp, Origin::Igp, Origin::Egp, Origin::Incomplete]);
+    let mut buf = AttrsBuf::new(lot.pick(&next_hops(family)), origin);
+    for _ in 0..lot.below(3) {
+        let asn = lot.pick(&[65101, 65102, 65103, 400_000, 65000]);
+        // Our own number would make most paths loops.
+        if asn != 65000 || lot.one_in(4) {
+            buf.prepend_as(Asn(asn), 1);
+        }
+    }
+    let external = spec.kind.is_external();
+    if external {
+        buf.prepend_as(spec.asn, 1);
+    } else {
+        buf.set_local_pref(Some(lot.pick(&[100, 100, 200])));
+        if lot.one_in(3) {
+            let id = lot.pick(&[RouterId(5), RouterId(6), OUR_ID]);
+            buf.set_originator_id(id);
+            buf.prepend_cluster(lot.pick(&[RouterId(77), RouterId(78), RouterId(79)]));
+            if lot.one_in(2) {
+                buf.prepend_cluster(RouterId(80));
+            }
+        }
+    }
+    if lot.one_in(2) {
+        buf.set_med(Some(lot.below(3) as u32));
+    }
+    let community = lot.pick(&[
+        None,
+        None,
+        None,
+        Some(community::NO_EXPORT),
+        Some(community::NO_ADVERTISE),
+        Some(community::NO_EXPORT_SUBCONFED),
+        Some(65000 << 16 | 1),
+        Some(65000 << 16 | 2),
+    ]);
+    if let Some(community) = community {
+        buf.community_add(&[community]);
+    }
+    match lot.below(8) {
+        0 => buf.set(99, flag::OPTIONAL | flag::TRANSITIVE, &[1, 2, 3]),
+        1 => buf.set(100, flag::OPTIONAL, &[4, 5]),
+        2 => buf.set(code::ATOMIC_AGGREGATE, flag::TRANSITIVE, &[]),
+        _ => {}
+    }
+    buf
+}
+
+pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
+    let kind = lot.pick(&[
+        SessionKind::External,
+        SessionKind::External,
+        SessionKind::Internal,
+        SessionKind::InternalClient,
+    ]);
+    let asn = match kind {
+        SessionKind::External => Asn(lot.pick(&[65101, 65102, 65103])),
+        _ => OUR_AS,
+    };
+    let local: Ipv4Addr = lot.pick(&[
+        Ipv4Addr::new(198, 51, 100, 1),
+        Ipv4Addr::new(203, 0, 113, 1),
+    ]);
+    let own_v6 = lot.pick(&[
+        None,
+        Some(NextHop::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1))),
+        Some(NextHop::V6WithLinkLocal(
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1),
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9),
+        )),
+    ]);
+    PeerSpec {
+        address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + number)),
+        asn,
+        router_id: RouterId(lot.pick(&[5, 6, 7, 8])),
+        local_asn: if kind.is_external() && lot.one_in(4) {
+            Asn(64999)
+        } else {
+            OUR_AS
+        },
+        local_address: local.into(),
+        local_link_local: None,
+        own_next_hop: [Some(NextHop::V4(local)), own_v6],
+        kind,
+        families: lot.pick(&[[true, true], [true, true], [true, false], [false, true]]),
+        as4: !lot.one_in(4),
+        max_message: lot.pick(&[4096, 65535]),
+        import: [policy(lot), policy(lot)],
+        export: [policy(lot), policy(lot)],
+        next_hop_self: lot.one_in(3),
+        shared_subnet: lot.one_in(3),
+    }
+}
+
+/// A policy of a small pool, so that peers share some.
+pub fn policy(lot: &mut Lot) -> PolicyRef {
+    let spec = policies();
+    let set = PolicySet::compile(&spec).unwrap();
+    let names: Vec<&String> = spec.policies.keys().collect();
+    match lot.below(8) {
+        0 => PolicyRef::reject_all(),
+        1..=3 => PolicyRef::accept_all(),
+        _ => {
+            let a = lot.pick(&names);
+            let b = lot.pick(&names);
+            set.chain(&[a.as_str(), b.as_str(), "accept-all"]).unwrap()
+        }
+    }
+}
+
+fn policies() -> PolicySetSpec {
+    let rule = |matches: MatchSpec, sets: SetSpec, then: Option<Then>| RuleSpec {
+        matches,
+        sets,
+        then,
+    };
+    let nets = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect();
+    let one = Community::Standard(65000 << 16 | 1);
+    let two = Community::Standard(65000 << 16 | 2);
+    let mut spec = PolicySetSpec::default();
+    spec.prefix_sets.insert(
+        "low".into(),
+        nets(&["10.0.0.0/14{14,32}", "2001:db8::/46+"]),
+    );
+    let in_low = MatchSpec {
+        prefix_set: Some("low".into()),
+        ..MatchSpec::default()
+    };
+    let with_one = MatchSpec {
+        communities: vec![one],
+        ..MatchSpec::default()
+    };
+    let from_one = MatchSpec {
+        neighbours: vec![NeighbourMatch::Asn(Asn(65101))],
+        ..MatchSpec::default()
+    };
+    let any = MatchSpec::default;
+    let mut add = |name: &str, rules| spec.policies.insert(name.into(), rules);
+    add(
+        "prefer-low",
+        vec![rule(
+            in_low.clone(),
+            SetSpec {
+                local_pref: Some(150),
+                med: Some(7),
+                ..SetSpec::default()
+            },
+            Some(Then::Next),
+        )],
+    );
+    add(
+        "no-low",
+        vec![rule(in_low, SetSpec::default(), Some(Then::Reject))],
+    );
+    add(
+        "no-one",
+        vec![rule(with_one, SetSpec::default(), Some(Then::Reject))],
+    );
+    add(
+        "tag",
+        vec![rule(
+            any(),
+            SetSpec {
+                community_add: vec![two],
+                prepend: vec![Prepend::Local(2)],
+                ..SetSpec::default()
+            },
+            None,
+        )],
+    );
+    add(
+        "self",
+        vec![rule(
+            from_one,
+            SetSpec {
+                next_hop_self: true,
+                community_set: Some(vec![one]),
+                ..SetSpec::default()
+            },
+            Some(Then::Accept),
+        )],
+    );
+    spec
+}

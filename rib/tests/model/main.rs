@@ -1,0 +1,9 @@
+//! The RIB against a slow and naive one: random operations must leave every
+//! peer holding, and the kernel asked for, the same under both.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod draw;
+mod naive;
+mod random;
+mod world;

@@ -1,0 +1,322 @@
+//! The RIB as one would write it with plain maps and all the time in the
+//! world, from the RFCs: nothing is kept but what was received, everything
+//! else is worked out when asked for, for each peer apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use godwit_bgp::attrs::{AttrsBuf, code, community, flag};
+use godwit_bgp::{Asn, Family, NextHop, SessionKind};
+use godwit_policy::route::{PeerContext, PolicyRef};
+use godwit_rib::{NextHopState, PeerSpec, RibConfig};
+use ipnet::IpNet;
+
+#[derive(Clone, Debug)]
+pub struct NaivePeer {
+    pub spec: PeerSpec,
+    pub received: BTreeMap<IpNet, AttrsBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Hops(Vec<NextHop>),
+    Blackhole,
+}
+
+#[derive(Clone, Debug)]
+pub struct Naive {
+    pub config: RibConfig,
+    pub peers: BTreeMap<u16, NaivePeer>,
+    pub local: BTreeMap<IpNet, (AttrsBuf, bool)>,
+    pub next_hops: BTreeMap<NextHop, NextHopState>,
+}
+
+/// A path that may be chosen; `peer` is `None` for our own.
+#[derive(Clone, Debug)]
+struct Usable {
+    peer: Option<u16>,
+    attrs: AttrsBuf,
+    cost: u32,
+}
+
+impl Naive {
+    pub fn prefixes(&self) -> BTreeSet<IpNet> {
+        let received = self.peers.values().flat_map(|peer| peer.received.keys());
+        received.chain(self.local.keys()).copied().collect()
+    }
+
+    fn own_addresses(&self) -> BTreeSet<IpAddr> {
+        let own = self.peers.values().flat_map(|peer| {
+            let next_hops = peer.spec.own_next_hop.iter().flatten();
+            next_hops
+                .map(NextHop::address)
+                .chain([peer.spec.local_address])
+        });
+        own.collect()
+    }
+
+    /// What the import of this peer makes of a route.
+    pub fn accepted(&self, peer: &NaivePeer, net: IpNet) -> Option<AttrsBuf> {
+        let received = peer.received.get(&net)?;
+        let attrs = received.as_ref();
+        let spec = &peer.spec;
+        if attrs
+            .as_path()
+            .asns()
+            .any(|asn| asn == self.config.asn || asn == spec.local_asn)
+        {
+            return None;
+        }
+        if !spec.kind.is_external() {
+            if attrs.originator_id() == Some(self.config.router_id) {
+                return None;
+            }
+            if attrs.cluster_list().any(|id| id == self.config.cluster_id) {
+                return None;
+            }
+        }
+        if attrs.next_hop.address().is_loopback() {
+            return None;
+        }
+        if self.own_addresses().contains(&attrs.next_hop.address()) {
+            return None;
+        }
+        let family = Family::of(&net.addr());
+        let mut buf = received.clone();
+        apply(&spec.import[family.index()], spec, net, received, &mut buf).then_some(buf)
+    }
+
+    fn usable(&self, net: IpNet) -> Vec<Usable> {
+        let mut all = Vec::new();
+        if let Some((attrs, _)) = self.local.get(&net) {
+            all.push(Usable {
+                peer: None,
+                attrs: attrs.clone(),
+                cost: 0,
+            });
+        }
+        for (id, peer) in &self.peers {
+            let Some(attrs) = self.accepted(peer, net) else {
+                continue;
+            };
+            let state = match self.config.require_next_hop {
+                false => NextHopState {
+                    reachable: true,
+                    cost: 0,
+                },
+                true => self.next_hops[&attrs.next_hop],
+            };
+            if state.reachable {
+                all.push(Usable {
+                    peer: Some(*id),
+                    attrs,
+                    cost: state.cost,
+                });
+            }
+        }
+        all
+    }
+
+    fn external(&self, path: &Usable) -> bool {
+        path.peer
+            .is_some_and(|id| self.peers[&id].spec.kind.is_external())
+    }
+
+    /// RFC 4271 §9.1.1, §9.1.2.2 a to e.
+    fn equals(&self, net: IpNet) -> Vec<Usable> {
+        let mut all = self.usable(net);
+        least(&mut all, |p| p.peer.is_some());
+        least(&mut all, |p| {
+            std::cmp::Reverse(p.attrs.as_ref().local_pref().unwrap_or(100))
+        });
+        least(&mut all, |p| p.attrs.as_ref().as_path().length());
+        least(&mut all, |p| p.attrs.as_ref().origin() as u8);
+        let med = |p: &Usable| p.attrs.as_ref().med().unwrap_or(0);
+        let neighbour = |p: &Usable| p.attrs.as_ref().as_path().first_as();
+        let before = all.clone();
+        all.retain(|n| {
+            !before
+                .iter()
+                .any(|m| neighbour(m) == neighbour(n) && med(m) < med(n))
+        });
+        least(&mut all, |p| !self.external(p));
+        least(&mut all, |p| p.cost);
+        all
+    }
+
+    /// RFC 4271 §9.1.2.2 f and g, RFC 4456 §9.
+    fn tie_break(&self, mut all: Vec<Usable>) -> Option<Usable> {
+        least(&mut all, |p| {
+            let id = p.attrs.as_ref().originator_id();
+            let peer = p.peer.map(|id| self.peers[&id].spec.router_id);
+            id.or(peer)
+        });
+        least(&mut all, |p| p.attrs.as_ref().cluster_list().count());
+        least(&mut all, |p| p.peer.map(|id| self.peers[&id].spec.address));
+        assert!(all.len() < 2, "two peers of one address");
+        all.pop()
+    }
+
+    fn best(&self, net: IpNet) -> Option<Usable> {
+        self.tie_break(self.equals(net))
+    }
+
+    pub fn best_of(&self, net: IpNet) -> Option<Option<u16>> {
+        self.best(net).map(|best| best.peer)
+    }
+
+    /// What a peer is to hold.
+    pub fn view(&self, id: u16) -> BTreeMap<IpNet, AttrsBuf> {
+        let prefixes = self.prefixes().into_iter();
+        prefixes
+            .filter_map(|net| Some((net, self.advertised(id, net)?)))
+            .collect()
+    }
+
+    fn advertised(&self, id: u16, net: IpNet) -> Option<AttrsBuf> {
+        let to = &self.peers[&id].spec;
+        let family = Family::of(&net.addr());
+        let best = self.best(net)?;
+        if !to.families[family.index()] || best.peer == Some(id) {
+            return None;
+        }
+        let from = best.peer.map(|peer| &self.peers[&peer].spec);
+        let attrs = best.attrs.as_ref();
+        if attrs.has_community(community::NO_ADVERTISE) {
+            return None;
+        }
+        let external = to.kind.is_external();
+        let confined = [community::NO_EXPORT, community::NO_EXPORT_SUBCONFED];
+        if external && confined.into_iter().any(|c| attrs.has_community(c)) {
+            return None;
+        }
+        let from_internal = from.is_some_and(|from| !from.kind.is_external());
+        let non_client = from.is_some_and(|from| from.kind == SessionKind::Internal);
+        if non_client && to.kind == SessionKind::Internal {
+            return None;
+        }
+        let mut out = best.attrs.clone();
+        if from.is_some() {
+            // RFC 4271 §5.
+            out.retain(|a| a.code != 100);
+            if attrs.find(99).is_some() {
+                let flags = flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL;
+                out.set(99, flags, &[1, 2, 3]);
+            }
+        }
+        let own = to.own_next_hop[family.index()];
+        let third_party = external
+            && to.shared_subnet
+            && from.is_some_and(|from| {
+                from.kind.is_external()
+                    && from.shared_subnet
+                    && own.is_some()
+                    && from.own_next_hop[family.index()] == own
+            });
+        let stays =
+            third_party || (!external && (from_internal || (from.is_some() && !to.next_hop_self)));
+        out.next_hop = match (stays, out.next_hop) {
+            (false, _) => own?,
+            (true, NextHop::V6WithLinkLocal(global, _)) => NextHop::V6(global),
+            (true, next_hop) => next_hop,
+        };
+        if external && from.is_some() {
+            out.set_med(None);
+        }
+        if from_internal && !external {
+            if attrs.originator_id().is_none() {
+                out.set_originator_id(from?.router_id);
+            }
+            out.prepend_cluster(self.config.cluster_id);
+        }
+        if !external && attrs.local_pref().is_none() {
+            out.set_local_pref(Some(100));
+        }
+        if !apply(&to.export[family.index()], to, net, &best.attrs, &mut out) {
+            return None;
+        }
+        if external {
+            out.set_local_pref(None);
+            out.remove(code::ORIGINATOR_ID);
+            out.remove(code::CLUSTER_LIST);
+            out.prepend_as(to.local_asn, 1);
+        }
+        Some(out)
+    }
+
+    /// What the kernel is to have.
+    pub fn fib(&self) -> BTreeMap<IpNet, Target> {
+        let prefixes = self.prefixes().into_iter();
+        prefixes
+            .filter_map(|net| Some((net, self.target(net)?)))
+            .collect()
+    }
+
+    fn target(&self, net: IpNet) -> Option<Target> {
+        let mut equal = self.equals(net);
+        let best = self.tie_break(equal.clone())?;
+        if best.peer.is_none() {
+            let (_, blackhole) = self.local[&net];
+            return blackhole.then_some(Target::Blackhole);
+        }
+        let external = self.external(&best);
+        let max = match external {
+            true => self.config.max_paths_external,
+            false => self.config.max_paths_internal,
+        };
+        let path = best.attrs.as_ref().as_path();
+        equal.retain(|p| {
+            let other = p.attrs.as_ref().as_path();
+            self.config.multipath_relax
+                || match external {
+                    true => other.first_as() == path.first_as(),
+                    false => other.bytes() == path.bytes(),
+                }
+        });
+        let mut hops = BTreeSet::new();
+        while hops.len() < usize::from(max) {
+            let Some(next) = self.tie_break(equal.clone()) else {
+                break;
+            };
+            equal.retain(|p| p.peer != next.peer);
+            hops.insert(next.attrs.next_hop);
+        }
+        Some(Target::Hops(hops.into_iter().collect()))
+    }
+}
+
+fn least<T: Ord>(all: &mut Vec<Usable>, rank: impl Fn(&Usable) -> T) {
+    let Some(min) = all.iter().map(&rank).min() else {
+        return;
+    };
+    all.retain(|p| rank(p) == min);
+}
+
+/// Runs a policy (which has tests of its own) on one route.
+fn apply(
+    policy: &PolicyRef,
+    spec: &PeerSpec,
+    net: IpNet,
+    judged: &AttrsBuf,
+    edited: &mut AttrsBuf,
+) -> bool {
+    let family = Family::of(&net.addr());
+    let context = PeerContext {
+        address: spec.address,
+        asn: Asn(spec.asn.0),
+        local_asn: spec.local_asn,
+        kind: spec.kind,
+        family,
+    };
+    let mut residual = policy.0.specialise(&context, judged.as_ref());
+    let index = match net {
+        IpNet::V4(net) => residual.pick_v4(net),
+        IpNet::V6(net) => residual.pick_v6(net),
+    };
+    let outcome = &residual.outcomes()[usize::from(index)];
+    if outcome.accept {
+        let own = spec.own_next_hop[family.index()];
+        outcome.edits.apply(own, spec.local_asn, edited);
+    }
+    outcome.accept
+}

@@ -1,0 +1,202 @@
+//! Random operations in random order, with peers that read slowly.
+
+use godwit_bgp::{Family, NextHop};
+use godwit_rib::{NextHopState, PeerId};
+use ipnet::IpNet;
+
+use crate::draw::{self, Lot};
+use crate::world::World;
+
+const PEERS: u64 = 6;
+
+fn state(lot: &mut Lot) -> NextHopState {
+    NextHopState {
+        reachable: !lot.one_in(3),
+        cost: lot.below(3) as u32 * 10,
+    }
+}
+
+fn some(lot: &mut Lot, nets: &[IpNet], family: Family) -> Vec<IpNet> {
+    let mut nets: Vec<IpNet> = nets
+        .iter()
+        .filter(|net| Family::of(&net.addr()) == family)
+        .copied()
+        .collect();
+    nets.retain(|_| lot.one_in(3));
+    nets
+}
+
+struct Run {
+    lot: Lot,
+    world: World,
+    nets: Vec<IpNet>,
+    /// By number of the peer's address.
+    up: Vec<Option<PeerId>>,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let mut lot = Lot::new(seed);
+        let hops: Vec<NextHop> = Family::ALL.into_iter().flat_map(draw::next_hops).collect();
+        let own = [
+            "2001:db8:1::1".parse().map(NextHop::V6).unwrap(),
+            "203.0.113.1".parse().map(NextHop::V4).unwrap(),
+        ];
+        let own_pair =
+            NextHop::V6WithLinkLocal("2001:db8:1::1".parse().unwrap(), "fe80::9".parse().unwrap());
+        let hops = hops.into_iter().chain(own).chain([own_pair]);
+        let hops = hops.map(|hop| (hop, state(&mut lot))).collect();
+        let mut world = World::new(draw::config(&mut lot), hops);
+        world.rib.set_group_backlog(600);
+        Run {
+            lot,
+            world,
+            nets: draw::prefixes(),
+            up: vec![None; PEERS as usize],
+        }
+    }
+
+    fn peer(&mut self) -> Option<PeerId> {
+        let up: Vec<PeerId> = self.up.iter().flatten().copied().collect();
+        (!up.is_empty()).then(|| self.lot.pick(&up))
+    }
+
+    fn step(&mut self) {
+        let Run {
+            lot,
+            world,
+            nets,
+            up,
+        } = self;
+        match lot.below(100) {
+            0..=6 => {
+                let number = lot.below(PEERS) as usize;
+                match up[number].take() {
+                    Some(id) => world.down(id),
+                    None => up[number] = Some(world.up(draw::spec(lot, number as u8))),
+                }
+            }
+            7..=10 => {
+                let net = lot.pick(nets);
+                if world.naive.local.contains_key(&net) {
+                    world.withdraw_local(net);
+                } else {
+                    let hop = draw::next_hops(Family::of(&net.addr()))[0];
+                    let origin = godwit_bgp::attrs::Origin::Igp;
+                    let mut attrs = godwit_bgp::attrs::AttrsBuf::new(hop, origin);
+                    if lot.one_in(2) {
+                        attrs.set_med(Some(9));
+                    }
+                    world.originate(net, attrs, lot.one_in(2));
+                }
+            }
+            11..=16 => {
+                let family = lot.pick(&Family::ALL);
+                let hop = lot.pick(&draw::next_hops(family));
+                world.next_hop(hop, state(lot));
+            }
+            17..=18 => {
+                let config = draw::config(lot);
+                world.reconfigure(config);
+            }
+            n => {
+                let Some(id) = self.peer() else {
+                    return;
+                };
+                self.step_of(id, n);
+            }
+        }
+    }
+
+    fn step_of(&mut self, id: PeerId, n: u64) {
+        let Run {
+            lot, world, nets, ..
+        } = self;
+        let spec = world.naive.peers[&id.0].spec.clone();
+        let families: Vec<Family> = Family::ALL
+            .into_iter()
+            .filter(|family| spec.families[family.index()])
+            .collect();
+        let family = lot.pick(&families);
+        match n {
+            19..=49 => {
+                let nets = some(lot, nets, family);
+                let attrs = draw::attrs(lot, family, &spec);
+                world.announce(id, &nets, &attrs);
+            }
+            50..=59 => {
+                let nets = some(lot, nets, family);
+                world.withdraw(id, &nets);
+            }
+            60..=62 => world.set_import(id, [draw::policy(lot), draw::policy(lot)]),
+            63..=65 => world.set_export(id, [draw::policy(lot), draw::policy(lot)]),
+            66..=67 => {
+                // All of a group move together.
+                let to = [draw::policy(lot), draw::policy(lot)];
+                let ids: Vec<u16> = world.naive.peers.keys().copied().collect();
+                for id in ids {
+                    world.set_export(PeerId(id), to.clone());
+                }
+            }
+            68..=70 => world.refresh(id, family),
+            71..=80 => {
+                world.events();
+                if world.ready.contains(&id) {
+                    world.poll(id, lot.below(200) as usize);
+                }
+            }
+            81..=84 => {
+                world.poll_fib(lot.below(4) as usize);
+            }
+            _ => {
+                world.rib.work(1 + lot.below(20) as usize);
+            }
+        }
+    }
+}
+
+fn run(seed: u64, steps: usize) {
+    let mut run = Run::new(seed);
+    for round in 0..4 {
+        for _ in 0..steps {
+            run.step();
+        }
+        run.world.settle();
+        run.world.compare(&format!("seed {seed}, round {round}"));
+    }
+    for id in run.up.iter_mut().filter_map(Option::take) {
+        run.world.down(id);
+    }
+    for net in run.nets.clone() {
+        if run.world.naive.local.contains_key(&net) {
+            run.world.withdraw_local(net);
+        }
+    }
+    run.world.settle();
+    run.world.compare(&format!("seed {seed}, end"));
+    let summary = run.world.rib.summary();
+    assert_eq!(
+        summary,
+        Default::default(),
+        "seed {seed}: something is left"
+    );
+    assert!(run.world.tracked.is_empty(), "seed {seed}");
+}
+
+#[test]
+fn random_operations_leave_both_equal() {
+    let from = std::env::var("GODWIT_SEED").ok();
+    let from: u64 = from.and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let count = std::env::var("GODWIT_SEEDS").ok();
+    let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(150);
+    for seed in from..from + count {
+        run(seed, 60);
+    }
+}
+
+#[test]
+fn short_runs_leave_both_equal() {
+    for seed in 1_000_000..1_000_400 {
+        run(seed, 12);
+    }
+}
