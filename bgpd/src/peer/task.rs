@@ -190,10 +190,15 @@ impl PeerTask {
             PeerCommand::Accepted(stream) => self.accepted(stream),
             PeerCommand::Start => {
                 self.wanted = true;
+                self.settings.disabled = false;
+                self.changed = true;
                 self.session.handle_input(Input::ManualStart, now);
             }
             PeerCommand::Stop { subcode, message } => {
                 self.wanted = false;
+                // As the status and a later configuration see it.
+                self.settings.disabled = true;
+                self.changed = true;
                 self.session
                     .handle_input(Input::ManualStop { subcode, message }, now);
             }
