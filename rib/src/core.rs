@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::api::{PeerId, RibConfig, RibEvent};
-use crate::decide::{Candidates, View};
+use crate::decide::View;
 use crate::dest::{DIRTY, GRAVE, PENDING, State, TOUCHED, Tables};
 use crate::interner::Interner;
 use crate::path::{Path, Paths};
@@ -204,11 +204,7 @@ impl Core {
         if !state.has(DIRTY) {
             return;
         }
-        let best = if state.paths == NONE {
-            NONE
-        } else {
-            self.view().best(state.paths, &mut Candidates::new())
-        };
+        let best = self.view().best(state.paths);
         let family = mark.family().index();
         if best != state.best {
             if state.best != NONE {

@@ -57,16 +57,16 @@ impl fmt::Display for Step {
 
 /// A path that takes part.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate {
+pub struct Candidate<'a> {
     pub path: u32,
     pub peer: PeerId,
     pub kind: SessionKind,
-    pub key: Key,
+    pub key: &'a Key,
     pub igp_cost: u32,
 }
 
 /// Buffer for the candidates of one destination.
-pub type Candidates = SmallVec<[Candidate; 8]>;
+pub type Candidates<'a> = SmallVec<[Candidate<'a>; 8]>;
 
 /// All that a decision looks at besides the paths.
 #[derive(Clone, Copy, Debug)]
@@ -76,11 +76,11 @@ pub struct View<'a> {
     pub peers: &'a Briefs,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The candidate that a path is, if it may take part: accepted, not stale,
     /// its next hop reachable.
     #[inline]
-    pub fn candidate(&self, id: u32) -> Option<Candidate> {
+    pub fn candidate(&self, id: u32) -> Option<Candidate<'a>> {
         let path = self.paths.at(id);
         let brief = self.peers.at(path.peer);
         if !path.accepted() || path.generation != brief.generation {
@@ -98,14 +98,14 @@ impl View<'_> {
             path: id,
             peer: path.peer,
             kind: brief.kind,
-            key: *self.attrs.key(path.attr),
+            key: self.attrs.key(path.attr),
             igp_cost,
         })
     }
 
     /// Collects who takes part, from the head of a destination's list.
     #[inline]
-    pub fn candidates(&self, head: u32, out: &mut Candidates) {
+    pub fn candidates(&self, head: u32, out: &mut Candidates<'a>) {
         out.clear();
         let mut id = head;
         while id != NONE {
@@ -116,7 +116,7 @@ impl View<'_> {
 
     /// Leaves those of equal merit: all steps before the tie-break.
     #[inline]
-    pub fn merit(&self, all: &mut Candidates, mut lost: impl FnMut(u32, Step)) {
+    pub fn merit(&self, all: &mut Candidates<'_>, mut lost: impl FnMut(u32, Step)) {
         if all.len() < 2 {
             return;
         }
@@ -142,7 +142,7 @@ impl View<'_> {
 
     /// Leaves one, of those of equal merit.
     #[inline]
-    pub fn break_tie(&self, all: &mut Candidates, mut lost: impl FnMut(u32, Step)) {
+    pub fn break_tie(&self, all: &mut Candidates<'_>, mut lost: impl FnMut(u32, Step)) {
         if all.len() < 2 {
             return;
         }
@@ -178,11 +178,16 @@ impl View<'_> {
 
     /// The best path, or [`NONE`].
     #[inline]
-    pub fn best(&self, head: u32, scratch: &mut Candidates) -> u32 {
-        self.candidates(head, scratch);
-        self.merit(scratch, |_, _| ());
-        self.break_tie(scratch, |_, _| ());
-        scratch.first().map_or(NONE, |c| c.path)
+    pub fn best(&self, head: u32) -> u32 {
+        if head == NONE || self.paths.at(head).next == NONE {
+            let only = (head != NONE).then(|| self.candidate(head)).flatten();
+            return only.map_or(NONE, |c| c.path);
+        }
+        let mut all = Candidates::new();
+        self.candidates(head, &mut all);
+        self.merit(&mut all, |_, _| ());
+        self.break_tie(&mut all, |_, _| ());
+        all.first().map_or(NONE, |c| c.path)
     }
 }
 
@@ -220,8 +225,8 @@ impl View<'_> {
     }
 
     /// Whether a path of equal merit may be used besides the best.
-    fn may_join(&self, c: &Candidate, best: &Candidate, config: &RibConfig) -> bool {
-        let as_path = |c: &Candidate| self.attrs.attrs(self.paths.at(c.path).attr).as_path();
+    fn may_join(&self, c: &Candidate<'_>, best: &Candidate<'_>, config: &RibConfig) -> bool {
+        let as_path = |c: &Candidate<'_>| self.attrs.attrs(self.paths.at(c.path).attr).as_path();
         config.multipath_relax
             || match best.kind {
                 SessionKind::External => c.key.neighbour_as == best.key.neighbour_as,
@@ -232,9 +237,9 @@ impl View<'_> {
 
 #[inline]
 fn keep_least<T: Ord + Copy>(
-    all: &mut Candidates,
+    all: &mut Candidates<'_>,
     step: Step,
-    rank: impl Fn(&Candidate) -> T,
+    rank: impl Fn(&Candidate<'_>) -> T,
     lost: &mut impl FnMut(u32, Step),
 ) {
     let Some(least) = all.iter().map(&rank).min() else {
@@ -253,11 +258,11 @@ fn keep_least<T: Ord + Copy>(
 /// lower MED goes. Done to the set as a whole, so the order of arrival does not
 /// matter.
 #[inline]
-fn keep_least_med(all: &mut Candidates, lost: &mut impl FnMut(u32, Step)) {
+fn keep_least_med(all: &mut Candidates<'_>, lost: &mut impl FnMut(u32, Step)) {
     if all.iter().all(|c| c.key.med == all[0].key.med) {
         return;
     }
-    let least = |of: &Candidate, all: &Candidates| {
+    let least = |of: &Candidate<'_>, all: &Candidates<'_>| {
         all.iter()
             .filter(|c| c.key.neighbour_as == of.key.neighbour_as)
             .map(|c| c.key.med)

@@ -184,6 +184,14 @@ impl Evaluated<'_> {
         })
     }
 
+    /// Whether all prefixes have the same outcome.
+    pub fn is_constant(&self) -> bool {
+        match &self.entry.residual {
+            Ok(residual) => residual.is_constant(),
+            Err(_) => true,
+        }
+    }
+
     /// The rule that decides for this prefix.
     pub fn rule(&mut self, net: IpNet) -> Option<RuleName> {
         let residual = self.entry.residual.as_mut().ok()?;

@@ -2,6 +2,7 @@
 //! last.
 
 use godwit_policy::route::{Outcome, Residual};
+use smallvec::SmallVec;
 
 use crate::interner::{AttrId, Interner, Weak};
 
@@ -17,7 +18,7 @@ pub struct Entry<S, E> {
     /// `Err`: whatever the policy says.
     pub residual: Result<Residual, E>,
     /// By outcome, as far as they were needed.
-    pub fixed: Vec<Option<Fixed<E>>>,
+    pub fixed: SmallVec<[Option<Fixed<E>>; 1]>,
 }
 
 impl<S, E: Clone> Entry<S, E> {
@@ -26,7 +27,7 @@ impl<S, E: Clone> Entry<S, E> {
             attr,
             source,
             residual,
-            fixed: Vec::new(),
+            fixed: SmallVec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use godwit_bgp::wire::Update;
 use godwit_bgp::{Family, NextHop};
 use godwit_policy::route::PolicyRef;
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::api::{
     LocalRoute, PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId, TapPoll,
@@ -21,6 +22,7 @@ use crate::fib::{FibAck, FibChange, NextHopSetId, NextHopState};
 use crate::fibview::FibView;
 use crate::group::{Groups, Member};
 use crate::import::Imports;
+use crate::interner::AttrId;
 use crate::nexthop::{NextHopId, Tracking};
 use crate::path::{Path, Verdict};
 use crate::peers::Peer;
@@ -28,6 +30,9 @@ use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::{Sweep, Task};
 use crate::taps::Taps;
+
+/// Prefixes of an UPDATE that are looked up together.
+const BATCH: usize = 32;
 
 /// All routes, and all that follows from them.
 #[derive(Debug)]
@@ -262,23 +267,47 @@ impl Rib {
         let mut evaluated = self
             .imports
             .evaluate(class, attr_in, &core.config, &core.attrs);
-        for net in nets {
-            let dest = A::table_mut(&mut core.tables).find_or_insert(net);
-            let (verdict, attr) = Verdict::split(evaluated.accept(net, &mut core.attrs));
-            core.attrs.retain(attr_in);
-            core.put_path(
-                Mark::new(A::FAMILY, dest),
-                Path {
-                    next: NONE,
-                    peer: id,
-                    generation,
-                    flags: Path::flags_of(verdict, false),
-                    attr_in,
-                    attr,
-                    rx_path_id: 0,
-                    since,
-                },
-            );
+        let mut path = Path {
+            next: NONE,
+            peer: id,
+            generation,
+            flags: 0,
+            attr_in,
+            attr: AttrId::NONE,
+            rx_path_id: 0,
+            since,
+        };
+        let mut same = None;
+        let mut nets = nets;
+        let mut batch: SmallVec<[(A::Net, Option<u32>); BATCH]> = SmallVec::new();
+        loop {
+            // Lookups first, and nothing else between them: each waits for
+            // memory, and so they wait together.
+            let table = A::table(&core.tables);
+            batch.clear();
+            batch.extend(nets.by_ref().take(BATCH).map(|net| (net, table.find(net))));
+            if batch.is_empty() {
+                break;
+            }
+            for (net, found) in &batch {
+                let dest = match found {
+                    Some(dest) => *dest,
+                    None => A::table_mut(&mut core.tables).find_or_insert(*net),
+                };
+                let (verdict, attr) = match same {
+                    Some(same) => same,
+                    None => Verdict::split(evaluated.accept(*net, &mut core.attrs)),
+                };
+                if same.is_some() {
+                    core.attrs.retain(attr);
+                } else if evaluated.is_constant() {
+                    same = Some((verdict, attr));
+                }
+                core.attrs.retain(attr_in);
+                path.flags = Path::flags_of(verdict, false);
+                path.attr = attr;
+                core.put_path(Mark::new(A::FAMILY, dest), path);
+            }
         }
         core.attrs.release(attr_in);
     }
