@@ -30,6 +30,8 @@ pub struct Connection {
     pub out: Outgoing,
     /// Not read while the RIB has no room.
     pub paused: bool,
+    /// Writing failed: what has come is still read, then it is closed for this.
+    pub broken: Option<String>,
 }
 
 impl Connection {
@@ -40,6 +42,7 @@ impl Connection {
             incoming: Incoming::default(),
             out: Outgoing::default(),
             paused: false,
+            broken: None,
         }
     }
 
@@ -50,6 +53,9 @@ impl Connection {
         mut refill: impl FnMut(usize, &mut VecDeque<Bytes>) -> usize,
     ) -> Written {
         let mut total = Written::default();
+        if self.broken.is_some() {
+            return total;
+        }
         while total.octets < TURN {
             if self.out.bytes() < REFILL {
                 self.out.fill(|frames| refill(REFILL, frames));
@@ -57,9 +63,14 @@ impl Connection {
             if self.out.is_empty() {
                 break;
             }
-            // What breaks the connection here shows when it is read, with its reason.
-            let Ok(written) = self.out.write(&self.stream) else {
-                break;
+            let written = match self.out.write(&self.stream) {
+                Ok(written) => written,
+                Err(e) => {
+                    self.broken = Some(e.to_string());
+                    self.paused = false;
+                    self.out = Outgoing::default();
+                    break;
+                }
             };
             total.octets += written.octets;
             total.updates += written.updates;
@@ -78,7 +89,8 @@ impl Connection {
 
     /// Ready: it can be read (true), or what waits can be written.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.paused && self.stream.poll_read_ready(cx).is_ready() {
+        let readable = !self.paused && self.stream.poll_read_ready(cx).is_ready();
+        if readable || self.broken.is_some() {
             return Poll::Ready(true);
         }
         if !self.out.is_empty() && self.stream.poll_write_ready(cx).is_ready() {

@@ -437,6 +437,7 @@ impl PeerTask {
         let id = connection.id;
         if let Some(up) = &self.up
             && up.connection == id
+            && connection.broken.is_none()
             && !up.port.has_room()
         {
             connection.paused = true;
@@ -465,6 +466,7 @@ impl PeerTask {
             }
             batch.bytes = before - buffer.len();
         });
+        let broken = connection.broken.clone();
         self.figures.octets_in += batch.bytes as u64;
         // A KEEPALIVE in the burst may have brought the session up: its port first.
         self.act();
@@ -473,8 +475,13 @@ impl PeerTask {
             (Some(notification), _) => Input::BadFrame(id, notification),
             (None, Ok(Some(0))) => Input::Closed(id, "connection closed by peer".to_owned()),
             (None, Err(e)) => Input::Closed(id, e.to_string()),
+            (None, Ok(None)) if broken.is_some() => Input::Closed(id, broken.unwrap_or_default()),
             (None, Ok(_)) => return,
         };
+        if matches!(input, Input::Closed(..)) {
+            // Nothing can be said on it any more, so the session asks for no farewell.
+            self.connections.retain(|c| c.id != id);
+        }
         self.session.handle_input(input, now);
     }
 
