@@ -50,7 +50,7 @@ impl Monitor {
     /// Leaves out, in the kernel, what the request socket with this port does
     /// ([`RequestSocket::port`](crate::RequestSocket::port)), so that writing
     /// a full table wakes nobody.
-    pub fn open(ignored_port: u32) -> Result<Self, Error> {
+    pub fn open(ignored_port: Option<u32>) -> Result<Self, Error> {
         let socket = request::open_socket()?;
         buffer(
             &socket,
@@ -61,8 +61,10 @@ impl Monitor {
         socket
             .set_non_blocking(true)
             .map_err(|e| Error::system("cannot set the monitor non-blocking", e))?;
-        sys::attach_filter(socket.as_fd(), &mut echo_filter(ignored_port))
-            .map_err(|e| Error::system("cannot filter the monitor", e))?;
+        if let Some(port) = ignored_port {
+            sys::attach_filter(socket.as_fd(), &mut echo_filter(port))
+                .map_err(|e| Error::system("cannot filter the monitor", e))?;
+        }
         for group in GROUPS {
             socket
                 .add_membership(group)
