@@ -1,6 +1,13 @@
 //! The state machine: wishes and events in, writes and answers out. One batch
 //! a call of [`Engine::work`]; time is an argument.
 
+mod follow;
+mod query;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod write;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,15 +15,17 @@ use std::time::Duration;
 
 use godwit_bgp::NextHop;
 use godwit_netlink::{Error, Event};
-use godwit_rib::{FibAck, FibChange, FibTarget, NextHopSetId, NextHopState};
+use godwit_rib::{FibChange, FibTarget, NextHopSetId, NextHopState};
 use ipnet::IpNet;
 
+use self::verify::Verify;
+use self::write::Written;
 use crate::api::{FibConfig, FibSink};
-use crate::groups::{GROUP_BASE, Groups, HOP_BASE, Moved};
-use crate::kernel::{Hop, Kernel, Op, RouteTo};
-use crate::resolve::{OwnRoute, OwnRoutes, Resolution, Resolver, merge};
-use crate::table::{Route, Routes, Target, Trouble};
-use crate::verify::Verify;
+use crate::groups::{GROUP_BASE, Groups, HOP_BASE};
+use crate::kernel::{Kernel, Op};
+use crate::resolve::{OwnRoute, OwnRoutes, Resolution, Resolver};
+use crate::route::Target;
+use crate::table::Routes;
 use crate::world::{Effects, World};
 
 /// What the kernel refused is tried again after this, then ever later.
@@ -37,15 +46,6 @@ impl Tracked {
             cost: self.resolution.cost,
         }
     }
-}
-
-/// A route whose write is in the batch.
-#[derive(Debug)]
-struct Written {
-    prefix: IpNet,
-    before: Target,
-    /// To tell once it is written.
-    ack: Option<FibAck>,
 }
 
 #[derive(Debug)]
@@ -77,9 +77,9 @@ pub(crate) struct Engine<K, S> {
     written: Vec<Written>,
 }
 
-struct Own<'a> {
-    routes: &'a Routes,
-    groups: &'a Groups,
+pub(crate) struct Own<'a> {
+    pub routes: &'a Routes,
+    pub groups: &'a Groups,
 }
 
 impl OwnRoutes for Own<'_> {
@@ -98,14 +98,6 @@ impl OwnRoutes for Own<'_> {
     fn has_length(&self, v4: bool, length: u8) -> bool {
         self.routes.has_length(v4, length)
     }
-}
-
-/// What to do about a route.
-enum Decision {
-    /// As it should be, or as good as it gets.
-    Leave,
-    Write(RouteTo),
-    Delete,
 }
 
 impl<K: Kernel, S: FibSink> Engine<K, S> {
@@ -400,142 +392,6 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         }
     }
 
-    /// Looks at every next hop anew.
-    fn resolve(&mut self) {
-        let own = Own {
-            routes: &self.routes,
-            groups: &self.groups,
-        };
-        let resolver = Resolver {
-            world: &self.world,
-            own: &own,
-            config: &self.config,
-        };
-        let mut known: HashMap<NextHop, Resolution> = HashMap::new();
-        let mut look = |next_hop: NextHop| -> Resolution {
-            known
-                .entry(next_hop)
-                .or_insert_with(|| resolver.next_hop(next_hop))
-                .clone()
-        };
-        let mut news = Vec::new();
-        for (next_hop, tracked) in &mut self.tracked {
-            let resolution = look(*next_hop);
-            if resolution != tracked.resolution {
-                let before = tracked.state();
-                tracked.resolution = resolution;
-                tracked.generation = tracked.generation.wrapping_add(1);
-                if tracked.state() != before {
-                    news.push((*next_hop, tracked.state()));
-                }
-            }
-        }
-        let changed: Vec<(u32, Vec<(Hop, u16)>)> = self
-            .groups
-            .sets()
-            .map(|(slot, set)| {
-                (
-                    slot,
-                    merge(&set.iter().map(|n| look(*n).hops).collect::<Vec<_>>()),
-                )
-            })
-            .filter(|(slot, resolved)| self.groups.resolved(*slot) != resolved)
-            .collect();
-        for (slot, resolved) in changed {
-            self.groups.set_resolved(slot, resolved);
-        }
-        if !news.is_empty() {
-            self.sink.next_hops(news);
-        }
-    }
-
-    fn sync_groups(&mut self, now: Duration) {
-        let (kernel, sent) = (&mut self.kernel, &mut self.messages_sent);
-        let result = self.groups.sync(|ops| {
-            *sent += ops.len() as u64;
-            if ops.is_empty() {
-                Ok(Vec::new())
-            } else {
-                kernel.apply(ops)
-            }
-        });
-        match result {
-            Ok(moved) => self.take_moved(&moved),
-            Err(error) => {
-                self.note("cannot write next hops", Err(error));
-                self.verify.soon(now);
-                self.schedule_retry(now);
-            }
-        }
-        if self.groups.any_error() {
-            self.schedule_retry(now);
-        }
-    }
-
-    pub(crate) fn take_moved(&mut self, moved: &Moved) {
-        self.lose(&moved.lost);
-        if !moved.retry.is_empty() {
-            let ready: Vec<Target> = moved.retry.iter().map(|s| Target::slot(*s)).collect();
-            self.routes
-                .scan(|_, route| ready.contains(&route.want) && route.have != route.want);
-        }
-    }
-
-    /// The kernel has no routes over these groups any more.
-    fn lose(&mut self, slots: &[u32]) {
-        if slots.is_empty() {
-            return;
-        }
-        let lost: Vec<Target> = slots.iter().map(|s| Target::slot(*s)).collect();
-        let groups = &mut self.groups;
-        self.routes.scan(|_, route| {
-            let gone = lost.contains(&route.have);
-            if gone {
-                groups.moved(route.have, Target::NONE);
-                route.have = Target::NONE;
-                route.set_retried(false);
-                route.set_seen(true);
-            }
-            gone
-        });
-        self.resolve_due = true;
-    }
-
-    pub(crate) fn reconcile_objects(&mut self) {
-        if !self.config.enabled {
-            return;
-        }
-        match self.kernel.next_hops() {
-            Ok(objects) => {
-                let (moved, strays) = self.groups.reconcile(&objects, self.config.protocol, false);
-                self.take_moved(&moved);
-                if self.swept && !strays.is_empty() {
-                    let result = self.apply(&strays).map(drop);
-                    self.note("cannot remove stray next hops", result);
-                }
-            }
-            Err(error) => self.note("cannot read next hops", Err(error)),
-        }
-    }
-
-    fn reap(&mut self) {
-        let (kernel, sent) = (&mut self.kernel, &mut self.messages_sent);
-        let result = self.groups.reap(|ops| {
-            *sent += ops.len() as u64;
-            if ops.is_empty() {
-                Ok(Vec::new())
-            } else {
-                kernel.apply(ops)
-            }
-        });
-        self.note("cannot remove unused next hops", result);
-        let sets = self.groups.sets().flat_map(|(_, set)| set.iter());
-        self.watched = sets
-            .chain(self.tracked.keys())
-            .map(NextHop::address)
-            .collect();
-    }
-
     pub(crate) fn apply(&mut self, ops: &[Op]) -> Result<Vec<godwit_netlink::Failure>, Error> {
         self.messages_sent += ops.len() as u64;
         self.kernel.apply(ops)
@@ -546,161 +402,6 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         if let Err(error) = result {
             tracing::error!(%error, "{what}");
             self.error = Some(format!("{what}: {error}"));
-        }
-    }
-
-    /// Writes one batch of routes. False: none was pending.
-    fn write(&mut self, now: Duration) -> bool {
-        let mut ops = std::mem::take(&mut self.ops);
-        let mut written = std::mem::take(&mut self.written);
-        let mut acks = Vec::new();
-        let mut idle = Vec::new();
-        let mut looked_at = 0;
-        // Looking is cheap but not free: a slice ends also when nothing needs a write.
-        while ops.len() < self.config.batch && looked_at < 16 * self.config.batch {
-            let Some((prefix, route)) = self.routes.pop() else {
-                break;
-            };
-            looked_at += 1;
-            let adopted = route.adopted();
-            if adopted && !self.swept && !route.have.is_none() {
-                continue;
-            }
-            let (decision, trouble) = decide(&prefix, route, &self.world, &mut self.groups);
-            route.set_trouble(trouble);
-            let installed = trouble == Trouble::NONE && !route.want.is_none();
-            let ack = FibAck {
-                prefix,
-                seq: route.seq(),
-                installed,
-                error: trouble.as_errno(),
-            };
-            let ack = (!adopted).then_some(ack);
-            let before = route.have;
-            match decision {
-                Decision::Leave => {
-                    acks.extend(ack);
-                    if route.want.is_none() {
-                        idle.push(prefix);
-                    }
-                    continue;
-                }
-                Decision::Write(to) => {
-                    route.have = route.want;
-                    let exclusive = before.is_none() && !route.retried();
-                    ops.push(Op::SetRoute {
-                        prefix,
-                        to,
-                        exclusive,
-                    });
-                }
-                Decision::Delete => {
-                    route.have = Target::NONE;
-                    ops.push(Op::DeleteRoute {
-                        prefix,
-                        metric: None,
-                    });
-                }
-            }
-            route.set_seen(true);
-            self.groups.moved(before, route.have);
-            written.push(Written {
-                prefix,
-                before,
-                ack,
-            });
-        }
-        if !ops.is_empty() {
-            self.send(&ops, &mut written, now);
-        }
-        for Written { prefix, ack, .. } in written.drain(..) {
-            acks.extend(ack);
-            idle.push(prefix);
-        }
-        for prefix in idle {
-            self.routes.forget_if_idle(&prefix);
-        }
-        if !acks.is_empty() {
-            self.sink.acks(acks);
-        }
-        ops.clear();
-        self.ops = ops;
-        self.written = written;
-        looked_at > 0
-    }
-
-    /// Sends the batch and puts right what was refused.
-    fn send(&mut self, ops: &[Op], written: &mut [Written], now: Duration) {
-        match self.apply(ops) {
-            Ok(failures) => {
-                for failure in failures {
-                    if let Some(one) = written.get_mut(failure.index) {
-                        self.refused(one, &ops[failure.index], &failure, now);
-                    }
-                }
-                let covers = written.iter().any(|w| self.is_watched(&w.prefix));
-                self.resolve_due |= covers;
-            }
-            Err(error) => {
-                let errno = error.errno().unwrap_or(libc::EIO);
-                self.note("cannot write routes", Err(error));
-                for one in written.iter_mut() {
-                    // Unknown whether it is there: replacing works either way.
-                    self.put_back(&one.prefix, Target::OTHER, Trouble::errno(errno));
-                    one.ack = one.ack.map(|ack| FibAck {
-                        installed: false,
-                        error: Some(errno),
-                        ..ack
-                    });
-                }
-                self.verify.soon(now);
-                self.schedule_retry(now);
-            }
-        }
-    }
-
-    fn refused(
-        &mut self,
-        one: &mut Written,
-        op: &Op,
-        failure: &godwit_netlink::Failure,
-        now: Duration,
-    ) {
-        let Some(route) = self.routes.find_mut(&one.prefix) else {
-            return;
-        };
-        if matches!(op, Op::DeleteRoute { .. }) && failure.errno == libc::ESRCH {
-            return;
-        }
-        let mut trouble = Trouble::errno(failure.errno);
-        let retried = route.retried();
-        if failure.errno == libc::EEXIST && self.world.is_foreign(&one.prefix) {
-            trouble = Trouble::FOREIGN;
-        } else if !retried {
-            // Ours after all, or the group went away unnoticed: look, and once more.
-            route.set_retried(true);
-            self.objects_due |= failure.errno != libc::EEXIST;
-            self.put_back(&one.prefix, one.before, Trouble::NONE);
-            self.routes.queue(&one.prefix);
-            one.ack = None;
-            return;
-        }
-        tracing::debug!(prefix = %one.prefix, errno = failure.errno, text = failure.text, "the kernel refused a route");
-        self.put_back(&one.prefix, one.before, trouble);
-        self.schedule_retry(now);
-        one.ack = one.ack.map(|ack| FibAck {
-            installed: false,
-            error: trouble.as_errno(),
-            ..ack
-        });
-    }
-
-    /// The write did not happen.
-    fn put_back(&mut self, prefix: &IpNet, have: Target, trouble: Trouble) {
-        if let Some(route) = self.routes.find_mut(prefix) {
-            let before = std::mem::replace(&mut route.have, have);
-            route.set_trouble(trouble);
-            self.groups.moved(before, have);
         }
     }
 
@@ -731,37 +432,5 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             let result = self.kernel.set_compat_mode(&before).map(drop);
             self.note("cannot restore nexthop_compat_mode", result);
         }
-    }
-}
-
-fn decide(
-    prefix: &IpNet,
-    route: &Route,
-    world: &World,
-    groups: &mut Groups,
-) -> (Decision, Trouble) {
-    let to = match route.want {
-        Target::NONE => Err(Trouble::NONE),
-        _ if world.is_connected(prefix) => Err(Trouble::CONNECTED),
-        Target::BLACKHOLE => Ok(RouteTo::Blackhole),
-        want => match want.as_slot() {
-            Some(slot) if groups.is_ready(slot) => Ok(RouteTo::Group(GROUP_BASE + slot)),
-            Some(slot) => {
-                groups.await_ready(slot);
-                Err(groups
-                    .error(slot)
-                    .map_or(Trouble::UNREACHABLE, |f| Trouble::errno(f.errno)))
-            }
-            None => Err(Trouble::UNREACHABLE),
-        },
-    };
-    match to {
-        Ok(_) if route.have == route.want => (Decision::Leave, Trouble::NONE),
-        Ok(_) if route.have.is_none() && world.is_foreign(prefix) => {
-            (Decision::Leave, Trouble::FOREIGN)
-        }
-        Ok(to) => (Decision::Write(to), Trouble::NONE),
-        Err(trouble) if route.have.is_none() => (Decision::Leave, trouble),
-        Err(trouble) => (Decision::Delete, trouble),
     }
 }

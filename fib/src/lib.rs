@@ -8,11 +8,10 @@ mod engine;
 mod groups;
 mod handle;
 mod kernel;
-mod query;
 mod resolve;
+mod route;
 mod table;
 mod thread;
-mod verify;
 mod world;
 
 pub use api::*;

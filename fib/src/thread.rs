@@ -1,12 +1,14 @@
 //! The fib's thread: drains the inbox and the monitor, lets the engine work,
 //! waits.
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use godwit_netlink::{Error, Event, Monitor, Waker, wait_readable};
+use godwit_rib::FibChange;
 
 use crate::api::{FibConfig, FibSink, OnStop};
 use crate::engine::Engine;
@@ -87,7 +89,14 @@ struct Worker<'a, S> {
     engine: Engine<Netlink, S>,
     monitor: Monitor,
     began: Instant,
-    /// Wishes may wait in the engine up to here before more are taken in.
+    /// Changes and commands taken from the inbox, in their order. The engine
+    /// gets a batch of changes at a time: what it has just looked up is still
+    /// in the processor's cache when it is written.
+    changes: VecDeque<std::vec::IntoIter<FibChange>>,
+    /// End-of-RIB and stop come after the changes that were sent before them.
+    last_words: VecDeque<Command>,
+    batch: usize,
+    /// Wishes may wait in the engine up to here before it gets more.
     backlog: usize,
 }
 
@@ -95,14 +104,17 @@ impl<'a, S: FibSink> Worker<'a, S> {
     fn start(shared: &'a Shared, config: FibConfig, sink: S) -> Result<Self, Error> {
         let kernel = Netlink::open(&config)?;
         // Before the first reading: nothing may fall between the two.
-        let monitor = Monitor::open(kernel.port())?;
-        let backlog = config.queue;
+        let monitor = Monitor::open(Some(kernel.port()))?;
+        let (batch, backlog) = (config.batch, config.queue);
         let engine = Engine::start(config, kernel, sink)?;
         Ok(Self {
             shared,
             engine,
             monitor,
             began: Instant::now(),
+            changes: VecDeque::new(),
+            last_words: VecDeque::new(),
+            batch,
             backlog,
         })
     }
@@ -111,10 +123,11 @@ impl<'a, S: FibSink> Worker<'a, S> {
         loop {
             let now = self.began.elapsed();
             self.read_monitor(now);
-            if let Some(on_stop) = self.read_inbox(now) {
+            self.read_inbox(now);
+            if let Some(on_stop) = self.feed() {
                 return self.stop(on_stop);
             }
-            if self.engine.work(now) {
+            if self.engine.work(now) || !self.changes.is_empty() {
                 continue;
             }
             let timeout = self
@@ -147,45 +160,76 @@ impl<'a, S: FibSink> Worker<'a, S> {
         }
     }
 
-    /// Takes in what the daemon wants. Changes stay outside while the engine
-    /// has enough to do; commands never wait, but End-of-RIB and stop come
-    /// after the changes that were sent before them.
-    fn read_inbox(&mut self, now: Duration) -> Option<OnStop> {
+    /// Takes in what the daemon wants, when what it wanted before is with the
+    /// engine. Questions and next hops never wait.
+    fn read_inbox(&mut self, now: Duration) {
         let mut inbox = self.shared.lock();
-        let last_words = inbox
-            .commands
-            .iter()
-            .any(|c| matches!(c, Command::EndOfRib | Command::Stop(_)));
-        let full = self.engine.routes.pending() > self.backlog && !last_words;
-        let changes = if full {
-            Vec::new()
-        } else {
-            std::mem::take(&mut inbox.changes)
-        };
         let commands = std::mem::take(&mut inbox.commands);
-        if !full {
+        let mut was_refused = false;
+        if self.changes.is_empty() {
             inbox.queued = 0;
+            was_refused = std::mem::take(&mut inbox.refused);
+            self.changes.extend(
+                std::mem::take(&mut inbox.changes)
+                    .into_iter()
+                    .map(Vec::into_iter),
+            );
         }
-        let queued = inbox.queued;
-        let was_refused = !full && std::mem::take(&mut inbox.refused);
+        // Changes that stay outside were sent before these, perhaps.
+        let all_in = inbox.changes.is_empty();
+        let queued = inbox.queued
+            + self
+                .changes
+                .iter()
+                .map(ExactSizeIterator::len)
+                .sum::<usize>();
+        let (last_words, commands): (Vec<_>, Vec<_>) = commands
+            .into_iter()
+            .partition(|c| matches!(c, Command::EndOfRib | Command::Stop(_)));
+        if all_in {
+            self.last_words.extend(last_words);
+        } else {
+            inbox.commands.splice(..0, last_words);
+        }
         drop(inbox);
-        for change in changes.into_iter().flatten() {
-            self.engine.change(change);
-        }
         if was_refused {
             self.engine.ready_for_more();
         }
-        let mut stop = None;
         for command in commands {
             match command {
                 Command::Track(next_hop) => self.engine.track(next_hop),
                 Command::Untrack(next_hop) => self.engine.untrack(next_hop),
-                Command::EndOfRib => self.engine.sweep(),
                 Command::Query(query) => self.engine.answer(query, queued, now),
-                Command::Stop(on_stop) => stop = Some(on_stop),
+                Command::EndOfRib | Command::Stop(_) => {}
             }
         }
-        stop
+    }
+
+    /// Gives the engine its next batch.
+    fn feed(&mut self) -> Option<OnStop> {
+        let mut room = self.batch;
+        while room > 0 && self.engine.routes.pending() <= self.backlog {
+            let Some(next) = self.changes.front_mut() else {
+                break;
+            };
+            let Some(change) = next.next() else {
+                self.changes.pop_front();
+                continue;
+            };
+            self.engine.change(change);
+            room -= 1;
+        }
+        if self.changes.iter().any(|c| c.len() > 0) {
+            return None;
+        }
+        self.changes.clear();
+        while let Some(command) = self.last_words.pop_front() {
+            match command {
+                Command::Stop(on_stop) => return Some(on_stop),
+                _ => self.engine.sweep(),
+            }
+        }
+        None
     }
 
     fn stop(mut self, on_stop: OnStop) {

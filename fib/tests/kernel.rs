@@ -149,7 +149,7 @@ fn what_is_unchanged_after_a_restart_is_written_nothing() {
     let before = host.ours();
     assert_eq!(before.len(), 4);
 
-    let mut monitor = netns::run_in(&host.name, || Monitor::open(0).unwrap()).unwrap();
+    let mut monitor = netns::run_in(&host.name, || Monitor::open(None).unwrap()).unwrap();
     let fib = Running::start(&host);
     define(&fib);
     for (prefix, set) in wanted.into_iter().rev() {
@@ -287,7 +287,7 @@ fn a_connected_prefix_is_never_installed() {
     host.wait(|h| !h.has("10.3.0.0/24"));
     host.request(|s| {
         s.delete_address(eth0, "10.3.0.1/24".parse().unwrap())
-            .unwrap()
+            .unwrap();
     });
     host.wait(|h| h.has("10.3.0.0/24"));
     fib.stop(OnStop::Keep);

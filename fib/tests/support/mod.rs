@@ -131,7 +131,7 @@ impl Host {
         };
         self.request(|s| {
             s.add_route(&key(prefix, metric, protocol), RouteTarget::Hops(&[hop]))
-                .unwrap()
+                .unwrap();
         });
     }
 
@@ -173,7 +173,7 @@ impl Host {
             match objects.get(&id).map(|o| &o.target) {
                 Some(godwit_netlink::NextHopTarget::Hop { via, .. }) => gateways.extend(*via),
                 Some(godwit_netlink::NextHopTarget::Group(members)) => {
-                    todo.extend(members.iter().map(|m| m.id))
+                    todo.extend(members.iter().map(|m| m.id));
                 }
                 _ => {}
             }

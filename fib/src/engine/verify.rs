@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use crate::api::{CheckReport, FibSink};
 use crate::engine::Engine;
 use crate::kernel::Kernel;
-use crate::table::{Target, Trouble};
+use crate::route::{Target, Trouble};
 use crate::world::Foreign;
 
 /// Let a flapping link come to rest before everything is read.

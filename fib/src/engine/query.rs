@@ -8,7 +8,7 @@ use crate::api::{FibSink, FibStatus, NextHopInfo, ResolvedHop, RouteInfo, RouteP
 use crate::engine::Engine;
 use crate::handle::Query;
 use crate::kernel::{Hop, Kernel};
-use crate::table::{Route, Target, Trouble};
+use crate::route::{Route, Target, Trouble};
 
 /// Routes a page at most, whatever is asked for.
 const PAGE: usize = 10_000;

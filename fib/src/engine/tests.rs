@@ -1,0 +1,638 @@
+//! The engine against a kernel made up of maps, which drops and refuses as the
+//! real one does.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use godwit_netlink::{
+    Address, Failure, GroupMember, Link, NextHopObject, NextHopTarget, RouteHop, RouteKey,
+    RouteType,
+};
+use godwit_rib::{FibAck, RouteChange};
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::RouteTo;
+
+const ETH0: u32 = 2;
+const ETH1: u32 = 3;
+
+#[derive(Debug, Default)]
+struct Fake {
+    links: BTreeMap<u32, Link>,
+    objects: BTreeMap<u32, NextHopTarget>,
+    routes: BTreeMap<IpNet, RouteTo>,
+    foreign: Vec<godwit_netlink::Route>,
+    /// Refuses these with this errno.
+    refuse: HashMap<IpNet, i32>,
+    /// Fails the next writes as a whole.
+    broken: bool,
+    sent: Vec<Op>,
+    dump: Option<Vec<godwit_netlink::Route>>,
+}
+
+impl Fake {
+    fn one(&mut self, op: &Op) -> Result<(), i32> {
+        match op {
+            Op::SetHop { id, hop } => {
+                if !self.links.get(&hop.interface).is_some_and(|l| l.running) {
+                    return Err(libc::ENETDOWN);
+                }
+                let target = NextHopTarget::Hop {
+                    via: Some(hop.via),
+                    interface: hop.interface,
+                    on_link: hop.on_link,
+                };
+                self.objects.insert(*id, target);
+            }
+            Op::SetGroup { id, members } => {
+                if members.is_empty() || members.iter().any(|m| !self.objects.contains_key(&m.id)) {
+                    return Err(libc::EINVAL);
+                }
+                self.objects
+                    .insert(*id, NextHopTarget::Group(members.clone()));
+            }
+            Op::DeleteNextHop { id } => return self.remove_object(*id),
+            Op::SetRoute {
+                prefix,
+                to,
+                exclusive,
+            } => {
+                if let Some(errno) = self.refuse.get(prefix) {
+                    return Err(*errno);
+                }
+                let foreign = self
+                    .foreign
+                    .iter()
+                    .any(|r| r.key.prefix == *prefix && r.key.metric == 10_103);
+                if *exclusive && (foreign || self.routes.contains_key(prefix)) {
+                    return Err(libc::EEXIST);
+                }
+                assert!(!foreign, "a foreign route at {prefix} was overwritten");
+                if let RouteTo::Group(id) = to
+                    && !self.objects.contains_key(id)
+                {
+                    return Err(libc::EINVAL);
+                }
+                self.routes.insert(*prefix, *to);
+            }
+            Op::DeleteRoute { prefix, .. } => {
+                self.routes.remove(prefix).ok_or(libc::ESRCH)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_object(&mut self, id: u32) -> Result<(), i32> {
+        self.objects.remove(&id).ok_or(libc::ENOENT)?;
+        let mut empty = Vec::new();
+        for (group, target) in &mut self.objects {
+            if let NextHopTarget::Group(members) = target {
+                let before = members.len();
+                members.retain(|m| m.id != id);
+                if members.is_empty() && before > 0 {
+                    empty.push(*group);
+                }
+            }
+        }
+        self.routes.retain(|_, to| *to != RouteTo::Group(id));
+        for group in empty {
+            self.remove_object(group)?;
+        }
+        Ok(())
+    }
+
+    /// What the kernel does, silently, when a link loses its carrier.
+    fn set_running(&mut self, index: u32, running: bool) -> Event {
+        let link = self.links.get_mut(&index).unwrap();
+        link.running = running;
+        let link = link.clone();
+        if !running {
+            let on_link = |t: &NextHopTarget| matches!(t, NextHopTarget::Hop { interface, .. } if *interface == index);
+            let gone: Vec<u32> = self
+                .objects
+                .iter()
+                .filter(|(_, t)| on_link(t))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in gone {
+                self.remove_object(id).unwrap();
+            }
+        }
+        Event::Link(link)
+    }
+
+    /// Neighbours that the kernel would send a prefix to.
+    fn gateways(&self, prefix: &str) -> Vec<IpAddr> {
+        let Some(RouteTo::Group(id)) = self.routes.get(&prefix.parse().unwrap()) else {
+            return Vec::new();
+        };
+        let Some(NextHopTarget::Group(members)) = self.objects.get(id) else {
+            panic!("a route names no group")
+        };
+        let via = |m: &GroupMember| match self.objects.get(&m.id) {
+            Some(NextHopTarget::Hop { via, .. }) => via.unwrap(),
+            other => panic!("a group's member is {other:?}"),
+        };
+        let mut gateways: Vec<_> = members.iter().map(via).collect();
+        gateways.sort();
+        gateways
+    }
+
+    fn dumped(&self) -> Vec<godwit_netlink::Route> {
+        let ours = self
+            .routes
+            .iter()
+            .map(|(prefix, to)| godwit_netlink::Route {
+                key: RouteKey {
+                    prefix: *prefix,
+                    table: 254,
+                    metric: 10_103,
+                    protocol: 103,
+                },
+                kind: if *to == RouteTo::Blackhole {
+                    RouteType::Blackhole
+                } else {
+                    RouteType::Unicast
+                },
+                tos: 0,
+                object: match to {
+                    RouteTo::Group(id) => Some(*id),
+                    RouteTo::Blackhole => None,
+                },
+                hops: Vec::new(),
+            });
+        ours.chain(self.foreign.iter().cloned()).collect()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared(Rc<RefCell<Fake>>);
+
+impl Kernel for Shared {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Failure>, Error> {
+        let mut fake = self.0.borrow_mut();
+        if fake.broken {
+            return Err(Error::Overrun);
+        }
+        fake.sent.extend(ops.iter().cloned());
+        let failures = ops.iter().enumerate().filter_map(|(index, op)| {
+            fake.one(op).err().map(|errno| Failure {
+                index,
+                errno,
+                text: None,
+            })
+        });
+        Ok(failures.collect())
+    }
+
+    fn links(&mut self) -> Result<Vec<Link>, Error> {
+        Ok(self.0.borrow().links.values().cloned().collect())
+    }
+
+    fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn next_hops(&mut self) -> Result<Vec<NextHopObject>, Error> {
+        let fake = self.0.borrow();
+        Ok(fake
+            .objects
+            .iter()
+            .map(|(id, t)| NextHopObject {
+                id: *id,
+                protocol: 103,
+                target: t.clone(),
+            })
+            .collect())
+    }
+
+    fn start_dump(&mut self) -> Result<(), Error> {
+        let routes = self.0.borrow().dumped();
+        self.0.borrow_mut().dump = Some(routes);
+        Ok(())
+    }
+
+    fn dump_chunk(&mut self, each: &mut dyn FnMut(godwit_netlink::Route)) -> Result<bool, Error> {
+        let routes = self.0.borrow_mut().dump.take();
+        routes.into_iter().flatten().for_each(each);
+        Ok(false)
+    }
+
+    fn set_compat_mode(&mut self, _: &str) -> Result<String, Error> {
+        Ok("1".into())
+    }
+}
+
+/// Written to by the engine on this thread only; `FibSink` asks for `Send`.
+#[derive(Clone, Debug, Default)]
+struct Ear(Arc<std::sync::Mutex<HashMap<IpNet, FibAck>>>);
+
+impl FibSink for Ear {
+    fn acks(&self, acks: Vec<FibAck>) {
+        self.0
+            .lock()
+            .unwrap()
+            .extend(acks.into_iter().map(|a| (a.prefix, a)));
+    }
+
+    fn next_hops(&self, _: Vec<(NextHop, NextHopState)>) {}
+
+    fn ready_for_more(&self) {}
+}
+
+fn link(index: u32) -> Link {
+    Link {
+        index,
+        name: format!("eth{}", index - ETH0),
+        up: true,
+        running: true,
+        loopback: false,
+        mtu: 1500,
+        hardware_address: Vec::new(),
+    }
+}
+
+fn on_link(prefix: &str, interface: u32) -> godwit_netlink::Route {
+    let hop = RouteHop {
+        via: None,
+        interface,
+        weight: 1,
+        on_link: false,
+    };
+    let key = RouteKey {
+        prefix: prefix.parse().unwrap(),
+        table: 254,
+        metric: 0,
+        protocol: 2,
+    };
+    godwit_netlink::Route {
+        key,
+        kind: RouteType::Unicast,
+        tos: 0,
+        object: None,
+        hops: vec![hop],
+    }
+}
+
+struct Bench {
+    fake: Shared,
+    ear: Ear,
+    engine: Engine<Shared, Ear>,
+    seq: u64,
+    now: Duration,
+}
+
+impl Bench {
+    /// 10.0.0.0/24 is on eth0, 10.1.0.0/24 on eth1.
+    fn new() -> Self {
+        let fake = Shared::default();
+        fake.0.borrow_mut().links = [(ETH0, link(ETH0)), (ETH1, link(ETH1))].into();
+        fake.0.borrow_mut().foreign =
+            vec![on_link("10.0.0.0/24", ETH0), on_link("10.1.0.0/24", ETH1)];
+        Self::over(fake)
+    }
+
+    fn over(fake: Shared) -> Self {
+        let ear = Ear::default();
+        let engine = Engine::start(FibConfig::default(), fake.clone(), ear.clone()).unwrap();
+        Bench {
+            fake,
+            ear,
+            engine,
+            seq: 0,
+            now: Duration::ZERO,
+        }
+    }
+
+    fn define(&mut self, id: u32, next_hops: &[&str]) {
+        let hops: Vec<NextHop> = next_hops
+            .iter()
+            .map(|n| n.parse::<IpAddr>().unwrap().into())
+            .collect();
+        self.engine
+            .change(FibChange::Define(NextHopSetId(id), hops.into()));
+    }
+
+    fn want(&mut self, prefix: &str, target: FibTarget) {
+        self.seq += 1;
+        let change = RouteChange {
+            prefix: prefix.parse().unwrap(),
+            seq: self.seq,
+            target,
+        };
+        self.engine.change(FibChange::Route(change));
+    }
+
+    fn hops(&mut self, prefix: &str, set: u32) {
+        self.want(prefix, FibTarget::Hops(NextHopSetId(set)));
+    }
+
+    /// Works until there is nothing to do, the calm after trouble included.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            if self.engine.work(self.now) {
+                continue;
+            }
+            match self.engine.next_deadline() {
+                Some(at) => self.now = self.now.max(at),
+                None => return,
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.engine.event(event, self.now);
+    }
+
+    fn running(&mut self, index: u32, running: bool) {
+        let event = self.fake.0.borrow_mut().set_running(index, running);
+        self.event(event);
+    }
+
+    fn ack(&self, prefix: &str) -> FibAck {
+        self.ear.0.lock().unwrap()[&prefix.parse().unwrap()]
+    }
+
+    fn sent(&self) -> Vec<Op> {
+        std::mem::take(&mut self.fake.0.borrow_mut().sent)
+    }
+
+    fn gateways(&self, prefix: &str) -> Vec<String> {
+        self.fake
+            .0
+            .borrow()
+            .gateways(prefix)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+}
+
+#[test]
+fn wishes_that_were_overtaken_never_reach_the_kernel() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.want("192.0.2.0/24", FibTarget::None);
+    bench.want("198.51.100.0/24", FibTarget::None);
+    bench.want("198.51.100.0/24", FibTarget::Blackhole);
+    bench.settle();
+    let routes = bench.sent().into_iter().filter(|op| {
+        !matches!(
+            op,
+            Op::SetHop { .. } | Op::SetGroup { .. } | Op::DeleteNextHop { .. }
+        )
+    });
+    assert_eq!(
+        routes.collect::<Vec<_>>(),
+        vec![Op::SetRoute {
+            prefix: "198.51.100.0/24".parse().unwrap(),
+            to: RouteTo::Blackhole,
+            exclusive: true
+        }]
+    );
+    assert_eq!(bench.ack("192.0.2.0/24").seq, 2);
+    assert_eq!(bench.engine.routes.len(), 1);
+}
+
+#[test]
+fn a_lost_uplink_is_messages_per_set_not_per_route() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2", "10.1.0.2"]);
+    for i in 0..1000 {
+        bench.hops(&format!("20.{}.{}.0/24", i / 250, i % 250), 1);
+    }
+    bench.settle();
+    bench.sent();
+    bench.running(ETH1, false);
+    bench.settle();
+    assert_eq!(bench.gateways("20.0.0.0/24"), ["10.0.0.2"]);
+    assert!(
+        bench.sent().is_empty(),
+        "the kernel has shrunk the group itself"
+    );
+    bench.running(ETH1, true);
+    bench.settle();
+    assert_eq!(bench.gateways("20.3.9.0/24"), ["10.0.0.2", "10.1.0.2"]);
+    assert_eq!(bench.sent().len(), 2);
+}
+
+#[test]
+fn routes_lost_with_the_last_link_are_told_and_written_again() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.1.0.2"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.settle();
+    assert!(bench.ack("192.0.2.0/24").installed);
+    bench.running(ETH1, false);
+    bench.settle();
+    let ack = bench.ack("192.0.2.0/24");
+    assert_eq!(
+        (ack.installed, ack.error, ack.seq),
+        (false, Some(libc::ENETUNREACH), 1)
+    );
+    bench.running(ETH1, true);
+    bench.settle();
+    assert!(bench.ack("192.0.2.0/24").installed);
+    assert_eq!(bench.gateways("192.0.2.0/24"), ["10.1.0.2"]);
+}
+
+#[test]
+fn a_refused_route_is_told_and_tried_again_later() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    let prefix = "192.0.2.0/24".parse().unwrap();
+    bench
+        .fake
+        .0
+        .borrow_mut()
+        .refuse
+        .insert(prefix, libc::ENOMEM);
+    bench.hops("192.0.2.0/24", 1);
+    while bench.engine.work(bench.now) {}
+    assert_eq!(bench.ack("192.0.2.0/24").error, Some(libc::ENOMEM));
+    bench.fake.0.borrow_mut().refuse.clear();
+    bench.settle();
+    assert!(bench.ack("192.0.2.0/24").installed);
+}
+
+#[test]
+fn a_send_of_unknown_fate_is_written_again() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.settle();
+    bench.fake.0.borrow_mut().broken = true;
+    bench.want("198.51.100.0/24", FibTarget::Blackhole);
+    while bench.engine.work(bench.now) {}
+    assert!(!bench.ack("198.51.100.0/24").installed);
+    bench.fake.0.borrow_mut().broken = false;
+    bench.settle();
+    assert!(bench.ack("198.51.100.0/24").installed);
+}
+
+#[test]
+fn a_set_id_defined_anew_leaves_earlier_routes_alone() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.define(1, &["10.1.0.2"]);
+    bench.hops("198.51.100.0/24", 1);
+    bench.settle();
+    assert_eq!(bench.gateways("192.0.2.0/24"), ["10.0.0.2"]);
+    assert_eq!(bench.gateways("198.51.100.0/24"), ["10.1.0.2"]);
+}
+
+#[test]
+fn groups_go_with_their_last_route() {
+    let mut bench = Bench::new();
+    for i in 0..20 {
+        bench.define(i, &[&format!("10.0.0.{}", i + 2)]);
+        bench.hops("192.0.2.0/24", i);
+        bench.settle();
+    }
+    assert_eq!(bench.fake.0.borrow().objects.len(), 2);
+    bench.want("192.0.2.0/24", FibTarget::None);
+    bench.settle();
+    assert!(bench.fake.0.borrow().objects.is_empty());
+}
+
+#[test]
+fn events_that_were_lost_are_made_up_for() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    bench.define(2, &["10.1.0.2"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.hops("198.51.100.0/24", 2);
+    bench.settle();
+    // Nobody tells of the link, nor of the route that somebody removed.
+    let _ = bench.fake.0.borrow_mut().set_running(ETH1, false);
+    bench
+        .fake
+        .0
+        .borrow_mut()
+        .routes
+        .remove(&"192.0.2.0/24".parse().unwrap());
+    bench.event(Event::Resync);
+    bench.settle();
+    assert_eq!(bench.gateways("192.0.2.0/24"), ["10.0.0.2"]);
+    assert!(!bench.ack("198.51.100.0/24").installed);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Want { prefix: u8, set: Option<u8> },
+    Blackhole(u8),
+    Carrier { link: bool, on: bool },
+    Meddle(u8),
+    Work,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..12_u8, proptest::option::of(0..4_u8)).prop_map(|(prefix, set)| Step::Want { prefix, set }),
+        1 => (0..12_u8).prop_map(Step::Blackhole),
+        2 => any::<(bool, bool)>().prop_map(|(link, on)| Step::Carrier { link, on }),
+        1 => (0..12_u8).prop_map(Step::Meddle),
+        2 => Just(Step::Work),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Set 3 resolves over the route 30.0.0.0/24, if that is there.
+const SETS: [&[&str]; 4] = [
+    &["10.0.0.2"],
+    &["10.1.0.2"],
+    &["10.0.0.2", "10.1.0.3"],
+    &["30.0.0.9"],
+];
+
+fn prefix(number: u8) -> String {
+    format!("30.0.{number}.0/24")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever happens in whatever order: in the end the kernel holds what is
+    /// wanted and can be reached, nothing else, and was told so.
+    #[test]
+    fn the_kernel_ends_up_with_what_is_wanted(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut bench = Bench::new();
+        for (id, set) in SETS.iter().enumerate() {
+            bench.define(id as u32, set);
+        }
+        let mut wanted: BTreeMap<u8, FibTarget> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Want { prefix: p, set } => {
+                    let target = set.map_or(FibTarget::None, |s| FibTarget::Hops(NextHopSetId(s.into())));
+                    wanted.insert(p, target);
+                    bench.want(&prefix(p), target);
+                }
+                Step::Blackhole(p) => {
+                    wanted.insert(p, FibTarget::Blackhole);
+                    bench.want(&prefix(p), FibTarget::Blackhole);
+                }
+                Step::Carrier { link, on } => bench.running(if link { ETH1 } else { ETH0 }, on),
+                Step::Meddle(p) => {
+                    let prefix = prefix(p).parse().unwrap();
+                    let gone = bench.fake.0.borrow().dumped().into_iter().find(|r| r.key.prefix == prefix);
+                    if let Some(gone) = gone {
+                        bench.fake.0.borrow_mut().routes.remove(&prefix);
+                        bench.event(Event::RouteGone(gone));
+                    }
+                }
+                Step::Work => drop(bench.engine.work(bench.now)),
+                Step::Restart => {
+                    bench = Bench::over(bench.fake.clone());
+                    for (id, set) in SETS.iter().enumerate() {
+                        bench.define(id as u32, set);
+                    }
+                    for (p, target) in &wanted {
+                        bench.want(&prefix(*p), *target);
+                    }
+                    bench.engine.sweep();
+                }
+            }
+        }
+        bench.settle();
+        let up = |index| bench.fake.0.borrow().links[&index].running;
+        let direct = |target: FibTarget| -> Vec<&str> {
+            match target {
+                FibTarget::Hops(NextHopSetId(0)) if up(ETH0) => vec!["10.0.0.2"],
+                FibTarget::Hops(NextHopSetId(1)) if up(ETH1) => vec!["10.1.0.2"],
+                FibTarget::Hops(NextHopSetId(2)) => {
+                    [("10.0.0.2", ETH0), ("10.1.0.3", ETH1)].into_iter().filter(|(_, l)| up(*l)).map(|(h, _)| h).collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        let resolver = wanted.get(&0).copied().unwrap_or(FibTarget::None);
+        for (p, target) in &wanted {
+            let expected = match target {
+                FibTarget::Hops(NextHopSetId(3)) => direct(resolver),
+                target => direct(*target),
+            };
+            prop_assert_eq!(bench.gateways(&prefix(*p)), expected.clone(), "{} {:?}", prefix(*p), target);
+            let installed = !expected.is_empty() || *target == FibTarget::Blackhole;
+            prop_assert_eq!(bench.ack(&prefix(*p)).installed, installed, "{} {:?}", prefix(*p), target);
+        }
+        let count = wanted.keys().filter(|p| bench.fake.0.borrow().routes.contains_key(&prefix(**p).parse().unwrap())).count();
+        prop_assert_eq!(bench.fake.0.borrow().routes.len(), count);
+        // No object without a use.
+        let groups: Vec<u32> = bench.fake.0.borrow().routes.values().filter_map(|to| match to {
+            RouteTo::Group(id) => Some(*id),
+            RouteTo::Blackhole => None,
+        }).collect();
+        for (id, target) in &bench.fake.0.borrow().objects {
+            if let NextHopTarget::Group(_) = target {
+                let slot = id - GROUP_BASE;
+                prop_assert!(groups.contains(id) || bench.engine.groups.set_of(slot).is_some(), "group {} stays behind", id);
+            }
+        }
+    }
+}
