@@ -37,6 +37,12 @@ fn inside(test: impl FnOnce(&mut RequestSocket) + Send) {
                 let index = socket.link_index(name).unwrap();
                 socket.set_link_up(index, true).unwrap();
             }
+            // The carrier comes a moment after the link is up.
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while !socket.links().unwrap().iter().all(|l| l.running) {
+                assert!(Instant::now() < deadline, "no carrier");
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let a = socket.link_index("a").unwrap();
             socket
                 .add_address(a, "10.1.0.1/24".parse().unwrap())
@@ -252,7 +258,7 @@ fn a_lost_carrier_is_heard() {
             wait_readable([monitor.as_fd(); 2], Some(Duration::from_millis(100))).unwrap();
             monitor
                 .read(|e| {
-                    lost |= matches!(&e, Event::Link(l) if l.index == a && l.up && !l.running)
+                    lost |= matches!(&e, Event::Link(l) if l.index == a && l.up && !l.running);
                 })
                 .unwrap();
         }
