@@ -12,7 +12,7 @@ use godwit_rib::FibChange;
 
 use crate::api::{FibConfig, FibSink, OnStop};
 use crate::engine::Engine;
-use crate::handle::{Command, FibHandle, Inbox, Shared};
+use crate::handle::{Command, FibHandle, Inbox, Query, Shared};
 use crate::kernel::Netlink;
 
 /// Datagrams of the monitor that are read before other work gets its turn.
@@ -123,9 +123,14 @@ impl<'a, S: FibSink> Worker<'a, S> {
         loop {
             let now = self.began.elapsed();
             self.read_monitor(now);
-            self.read_inbox(now);
+            let questions = self.read_inbox();
             if let Some(on_stop) = self.feed() {
                 return self.stop(on_stop);
+            }
+            // After a sweep that was ordered before them, if nothing holds that up.
+            for question in questions {
+                let queued = self.queued();
+                self.engine.answer(question, queued, now);
             }
             if self.engine.work(now) || !self.changes.is_empty() {
                 continue;
@@ -162,7 +167,7 @@ impl<'a, S: FibSink> Worker<'a, S> {
 
     /// Takes in what the daemon wants, when what it wanted before is with the
     /// engine. Questions and next hops never wait.
-    fn read_inbox(&mut self, now: Duration) {
+    fn read_inbox(&mut self) -> Vec<Query> {
         let mut inbox = self.shared.lock();
         let commands = std::mem::take(&mut inbox.commands);
         let mut was_refused = false;
@@ -177,12 +182,6 @@ impl<'a, S: FibSink> Worker<'a, S> {
         }
         // Changes that stay outside were sent before these, perhaps.
         let all_in = inbox.changes.is_empty();
-        let queued = inbox.queued
-            + self
-                .changes
-                .iter()
-                .map(ExactSizeIterator::len)
-                .sum::<usize>();
         let (last_words, commands): (Vec<_>, Vec<_>) = commands
             .into_iter()
             .partition(|c| matches!(c, Command::EndOfRib | Command::Stop(_)));
@@ -195,14 +194,26 @@ impl<'a, S: FibSink> Worker<'a, S> {
         if was_refused {
             self.engine.ready_for_more();
         }
+        let mut questions = Vec::new();
         for command in commands {
             match command {
                 Command::Track(next_hop) => self.engine.track(next_hop),
                 Command::Untrack(next_hop) => self.engine.untrack(next_hop),
-                Command::Query(query) => self.engine.answer(query, queued, now),
+                Command::Query(query) => questions.push(query),
                 Command::EndOfRib | Command::Stop(_) => {}
             }
         }
+        questions
+    }
+
+    /// Changes that the engine has not got yet.
+    fn queued(&self) -> usize {
+        let taken = self
+            .changes
+            .iter()
+            .map(ExactSizeIterator::len)
+            .sum::<usize>();
+        self.shared.lock().queued + taken
     }
 
     /// Gives the engine its next batch.
