@@ -77,11 +77,25 @@ pub struct FibView {
 }
 
 impl FibView {
-    /// Begins (with all routes) or ends to produce changes.
-    pub fn enable(&mut self, enabled: bool, core: &Core) {
+    /// Begins (with all routes) or ends to produce changes. Ending forgets what
+    /// was asked for: the next beginning asks for everything.
+    pub fn enable(&mut self, enabled: bool, core: &mut Core) {
         if enabled && !self.enabled {
             self.cursor = core.ring.begin();
             self.walk = Some(Mark::FIRST);
+        }
+        if self.enabled && !enabled {
+            let (mut at, mut budget) = (Mark::FIRST, usize::MAX);
+            while let Ok(mark) = core.tables.next_live(at, &mut budget) {
+                let state = core.tables.state_mut(mark);
+                state.fib = NOTHING;
+                state.clear(INSTALLED | REFUSED);
+                at = mark.successor();
+            }
+            *self = FibView {
+                seq: self.seq,
+                ..FibView::default()
+            };
         }
         self.enabled = enabled;
     }

@@ -65,7 +65,7 @@ impl Rib {
             bytes: Vec::new(),
             marks: Vec::new(),
         };
-        rib.fib.enable(config.fib, &rib.core);
+        rib.fib.enable(config.fib, &mut rib.core);
         rib.watch_paths();
         rib
     }
@@ -90,7 +90,7 @@ impl Rib {
         if old.require_next_hop != new.require_next_hop {
             self.set_tracking(new.require_next_hop);
         }
-        self.fib.enable(new.fib, &self.core);
+        self.fib.enable(new.fib, &mut self.core);
         self.watch_paths();
         self.redecide = Some(Mark::FIRST);
     }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod draw;
+mod groups;
 mod naive;
 mod random;
+mod rules;
 mod world;

@@ -1,0 +1,172 @@
+//! Frames for one member: the runs that it shares with others, or its own.
+
+use bytes::{Bytes, BytesMut};
+use godwit_bgp::Family;
+
+use super::queue::{Audience, Bucket, Queue, encode};
+use super::runs::Run;
+use super::{Group, Place, tell};
+use crate::api::PeerId;
+use crate::core::Core;
+use crate::interner::AttrId;
+use crate::ring::Mark;
+
+/// Destinations encoded at once for a detached member.
+const SLICE: usize = 2048;
+
+impl Group {
+    /// All that there is has been queued: tell those who have not heard.
+    pub(super) fn end_of_rib(&mut self, core: &mut Core, seq: &mut u64) {
+        for id in self.members.clone() {
+            let Some(peer) = core.peers.at_mut(id) else {
+                continue;
+            };
+            // Detached ones are told when they owe nothing.
+            let attached = matches!(peer.member.place, Place::Attached(_));
+            for family in Family::ALL {
+                let owes = &mut peer.member.owes_end_of_rib[family.index()];
+                if attached && std::mem::take(owes) {
+                    let mut bytes = BytesMut::new();
+                    self.export.encoder.end_of_rib(family, &mut bytes);
+                    *seq += 1;
+                    let only = Audience::Only(id);
+                    let mut run = Run::new(bytes.freeze(), only, Box::default(), *seq);
+                    run.end_of_rib = Some(family);
+                    self.runs.push(run, self.attached);
+                }
+            }
+            tell(&mut peer.member, id, &mut core.events);
+        }
+    }
+
+    /// Frames for a member, about `max` bytes. True: there is more now.
+    pub(super) fn poll(
+        &mut self,
+        id: PeerId,
+        max: usize,
+        out: &mut Vec<Bytes>,
+        core: &mut Core,
+        seq: &mut u64,
+    ) -> bool {
+        let mut room = max;
+        loop {
+            let Some(peer) = core.peers.at_mut(id) else {
+                return false;
+            };
+            match &mut peer.member.place {
+                Place::Attached(cursor) => {
+                    let Some(run) = self.runs.at(*cursor) else {
+                        peer.member.told = false;
+                        return false;
+                    };
+                    if run.audience.includes(id) {
+                        if room == 0 {
+                            return true;
+                        }
+                        room = room.saturating_sub(run.bytes.len());
+                        out.push(run.bytes.clone());
+                    }
+                    *cursor += 1;
+                    let passed = *cursor - 1;
+                    self.runs.passed(passed);
+                }
+                Place::Detached(debts) if debts.is_empty() => {
+                    self.pay_end_of_rib(id, out, core);
+                    self.attach(id, core, seq);
+                }
+                Place::Detached(_) => {
+                    if room == 0 {
+                        return true;
+                    }
+                    let Some(bytes) = self.settle(id, core) else {
+                        if let Some(peer) = core.peers.at_mut(id) {
+                            peer.member.told = false;
+                        }
+                        return false;
+                    };
+                    if !bytes.is_empty() {
+                        room = room.saturating_sub(bytes.len());
+                        out.push(bytes);
+                    }
+                    self.pay_end_of_rib(id, out, core);
+                }
+            }
+        }
+    }
+
+    /// End-of-RIB of each family of which a detached member owes nothing more.
+    fn pay_end_of_rib(&mut self, id: PeerId, out: &mut Vec<Bytes>, core: &mut Core) {
+        if self.walk.is_some() {
+            return;
+        }
+        if let Some(peer) = core.peers.at_mut(id)
+            && let Place::Detached(debts) = &peer.member.place
+        {
+            for family in Family::ALL {
+                let owes = &mut peer.member.owes_end_of_rib[family.index()];
+                if *owes && debts.is_settled(family.index()) {
+                    *owes = false;
+                    let mut bytes = BytesMut::new();
+                    self.export.encoder.end_of_rib(family, &mut bytes);
+                    out.push(bytes.freeze());
+                }
+            }
+        }
+    }
+
+    /// Makes frames of some of what a detached member owes. `None`: all that is
+    /// left lies where a walk has not been yet.
+    fn settle(&mut self, id: PeerId, core: &mut Core) -> Option<Bytes> {
+        let end = self.walk;
+        let Core {
+            peers,
+            tables,
+            attrs,
+            ..
+        } = core;
+        let Place::Detached(debts) = &mut peers.at_mut(id)?.member.place else {
+            return None;
+        };
+        let mut queue = Queue::default();
+        let mut taken = 0;
+        for family in Family::ALL {
+            let f = family.index();
+            let mut from = 0;
+            while taken < SLICE
+                && let Some((dest, changed)) = debts.next(f, from)
+            {
+                let mark = Mark::new(family, dest);
+                if end.is_some_and(|end| mark >= end) {
+                    break;
+                }
+                taken += 1;
+                from = dest + 1;
+                debts.settle(f, dest);
+                let attr = self.output[f].load(dest).for_member(id);
+                if attr.is_some() || changed {
+                    let bucket = Bucket {
+                        audience: Audience::All,
+                        family,
+                        attr: attr.unwrap_or(AttrId::NONE),
+                    };
+                    queue.push(bucket, mark);
+                }
+            }
+        }
+        if taken == 0 {
+            return None;
+        }
+        let mut bytes = BytesMut::new();
+        queue.drain(|bucket, marks| {
+            encode(
+                &mut self.export.encoder,
+                bucket,
+                marks,
+                tables,
+                attrs,
+                &mut bytes,
+            );
+        });
+        Some(bytes.freeze())
+    }
+}
