@@ -127,6 +127,8 @@ impl Batch {
         const UNICAST: u8 = 1;
         const BLACKHOLE: u8 = 6;
         const SCOPE_LINK: u8 = 253;
+        /// Where `rtm_flags` stands in `struct rtmsg`, its lowest byte first.
+        const RTM_FLAGS: usize = 8;
         self.push(RTM_NEWROUTE, flags, |buf| {
             let kind = if target == RouteTarget::Blackhole {
                 BLACKHOLE
@@ -139,6 +141,7 @@ impl Batch {
             } else {
                 0
             };
+            let flags_at = buf.len() + RTM_FLAGS;
             put_key(buf, key, scope, kind);
             match target {
                 RouteTarget::Object(id) => codec::put_u32(buf, RTA_NH_ID, id),
@@ -148,6 +151,10 @@ impl Batch {
                         .via
                         .is_none_or(|v| v.is_ipv4() == key.prefix.addr().is_ipv4()) =>
                 {
+                    if hop.on_link {
+                        // A lone hop has its flags in the route's header.
+                        buf[flags_at] |= ON_LINK;
+                    }
                     put_hop(buf, hop);
                     codec::put_u32(buf, RTA_OIF, hop.interface);
                 }

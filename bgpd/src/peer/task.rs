@@ -275,18 +275,8 @@ impl PeerTask {
 
     fn refresh_in(&mut self, families: &[Family]) {
         let Some(up) = &self.up else { return };
-        if !up.negotiated.route_refresh {
-            return;
-        }
         for family in chosen(families, &up.negotiated) {
-            let frame = RouteRefresh {
-                afi_safi: family.afi_safi(),
-                subtype: 0,
-            }
-            .encode();
-            if let Some(c) = self.connections.iter_mut().find(|c| c.id == up.connection) {
-                c.out.push(frame, false);
-            }
+            self.session.request_refresh(family);
         }
     }
 
@@ -591,7 +581,10 @@ fn status_of(
             remote: up.remote,
             port: Arc::clone(&up.port),
         }),
-        last_error: session.last_error().map(|e| (clock::wall(e.at), e.clone())),
+        last_error: session
+            .last_error()
+            .or_else(|| session.connect_error())
+            .map(|e| (clock::wall(e.at), e.clone())),
     }
 }
 
