@@ -162,6 +162,8 @@ impl Lab {
         let child = command_in(&node.name, &godwitd()?)
             .arg("-c")
             .arg(&config)
+            .arg("--state-dir")
+            .arg(&self.dir)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;

@@ -147,20 +147,26 @@ impl Node {
         let tor = self.prefixes.is_empty();
         let remote = if reflector { "internal" } else { "external" };
         let lines = format!(
-            "[router]\nasn = {}\nrouter-id = \"{}\"\nmultipath-relax = true\n\n\
+            "[router]\nasn = {}\nrouter-id = \"{}\"\n{}\n\n\
              [api]\nunix = \"{}\"\n\n\
              [peer-group.all]\nremote-as = \"{remote}\"\nhold-time = \"3s\"\n\
              connect-retry = \"1s\"\nimport = [\"accept-all\"]\nexport = [\"{}\"]\n",
             self.asn,
             self.router_id,
+            if tor && reflector {
+                // Half of what is for a host would go by the other ToR, and back.
+                "max-paths = 1"
+            } else {
+                "multipath-relax = true"
+            },
             socket.display(),
-            if tor { "accept-all" } else { "own-pods" },
+            match (tor, reflector) {
+                (false, _) => "own-pods",
+                (true, false) => "accept-all",
+                (true, true) => "by-me",
+            },
         );
         out.push_str(&lines);
-        if reflector && tor {
-            // Nothing else tells the hosts how to reach each other's uplinks.
-            out.push_str("next-hop-self = true\n");
-        }
         for n in &self.neighbours {
             write!(
                 out,
@@ -171,6 +177,12 @@ impl Node {
             if reflector && tor && n.name.starts_with("host") {
                 out.push_str("route-reflector-client = true\n");
             }
+        }
+        if reflector && tor {
+            out.push_str(
+                "\n# Nothing else tells the hosts how to reach each other's uplinks.\n\
+                 [[policy.route.by-me]]\nset = { next-hop-self = true }\nthen = \"accept\"\n",
+            );
         }
         if tor {
             return out;
