@@ -65,6 +65,11 @@ impl Godwit {
         }
     }
 
+    /// Path of its API's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub fn process(&mut self) -> &mut Daemon {
         &mut self.process
     }
@@ -183,6 +188,8 @@ fn launch(host: &Host, socket: &Path) -> Daemon {
             &godwitd_path().to_string_lossy(),
             "-c",
             &config.to_string_lossy(),
+            "--state-dir",
+            &host.dir().to_string_lossy(),
         ],
         &host.dir().join("godwitd.log"),
     );

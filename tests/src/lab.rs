@@ -16,6 +16,8 @@ use crate::wait::wait_for;
 /// by its process being gone.
 const PREFIX: &str = "gwt";
 
+const BRIDGE: &str = "bridge";
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// One test's hosts and files. Dropping it removes them all.
@@ -120,6 +122,27 @@ impl Lab {
                 link.contains("LOWER_UP").then_some(())
             });
         }
+    }
+
+    /// A switch: a host that bridges whatever is plugged into it.
+    #[track_caller]
+    pub fn switch(&self, name: &str) -> Host {
+        let switch = self.host(name);
+        switch.ip(&["link", "add", BRIDGE, "type", "bridge"]);
+        switch.ip(&["link", "set", BRIDGE, "up"]);
+        switch
+    }
+
+    /// Plugs `host` into a switch; its end is called `to-SWITCH`.
+    #[track_caller]
+    pub fn plug(&self, host: &Host, addresses: &[&str], switch: &Host) {
+        self.link(host, addresses, switch, &[]);
+        let port = switch.interface_to(host);
+        switch.ip(&["link", "set", &port, "master", BRIDGE]);
+        wait_for("the switch's port to forward", || {
+            let shown = switch.ip(&["-d", "link", "show", "dev", &port]);
+            shown.contains("state forwarding").then_some(())
+        });
     }
 }
 

@@ -3,4 +3,31 @@
 //! They need root (network namespaces), BIRD 2, FRR and built daemons; `./test`
 //! sees to all that.
 
+#[macro_use]
+mod macros {
+    /// Each scenario as one test with every speaker.
+    macro_rules! with_every_router {
+    ($($scenario:ident),* $(,)?) => {
+        mod bird {
+            $(#[test] fn $scenario() { super::$scenario::<godwit_tests::bird::Bird>(); })*
+        }
+        mod frr {
+            $(#[test] fn $scenario() { super::$scenario::<godwit_tests::frr::Frr>(); })*
+        }
+    };
+}
+}
+
+mod attributes;
+mod demo;
+mod duo;
+mod full_table;
 mod harness;
+mod hostile;
+mod kernel;
+mod malformed;
+mod operation;
+mod reflection;
+mod restart;
+mod session;
+mod two_octet;
