@@ -68,7 +68,7 @@ impl SessionStatus {
         self.port.input_bytes()
     }
 
-    /// The family's End-of-RIB has come and all before it is decided.
+    /// The family's End-of-RIB has come, and all before it is in the RIB.
     pub fn end_of_rib(&self, family: Family) -> bool {
         self.port.end_of_rib(family)
     }

@@ -470,6 +470,9 @@ impl ControlTask {
             .collect();
         let steps = steps(&peers_now, &peers_next, &self.desired, &next);
         // From here on nothing can fail.
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
         self.runtime
             .retain(|address, _| !next.peers.contains_key(address));
         self.runtime_routes
@@ -481,6 +484,7 @@ impl ControlTask {
             at: SystemTime::now(),
             last_error: None,
         }));
+        self.apply_policies(&steps);
         for step in steps {
             changes.push(step.describe());
             self.apply(step).await;
@@ -519,6 +523,36 @@ impl ControlTask {
             }
         }
         Ok(peers)
+    }
+
+    /// Gives all sessions their new policies in one job: an update group that
+    /// moves as a whole sends its members the difference once.
+    fn apply_policies(&self, steps: &[Step]) {
+        let changed: Vec<_> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::ChangePeer {
+                    settings,
+                    reset: false,
+                } => {
+                    let status = self.peers.get(&settings.address)?.entry.view.status();
+                    let port = Arc::clone(&status.session.as_ref()?.port);
+                    Some((port, settings.import(), settings.export()))
+                }
+                _ => None,
+            })
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.shared.rib.command(move |rib| {
+            for (port, import, export) in changed {
+                if let Some(id) = port.id() {
+                    rib.set_import(id, import);
+                    rib.set_export(id, export);
+                }
+            }
+        });
     }
 
     async fn apply(&mut self, step: Step) {

@@ -31,7 +31,8 @@ const QUERIES: usize = 64;
 /// What the RIB thread tells the control task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The first End-of-RIB of a session's family; everything before it is decided.
+    /// The first End-of-RIB of a session's family; what came before it is in the
+    /// RIB, and decided by the next time that nothing is left to do there.
     EndOfRib(IpAddr, Family),
     /// The thread panicked; the daemon cannot go on.
     Failed,

@@ -296,8 +296,18 @@ impl Core {
         false
     }
 
-    /// Hands changes to the fib thread until its queue is full.
+    /// Hands up to a slice of changes to the fib thread, or fills its queue.
     fn feed_fib(&mut self) -> bool {
+        let end = Instant::now() + SLICE;
+        while self.feed_fib_once() {
+            if Instant::now() >= end {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn feed_fib_once(&mut self) -> bool {
         let Some(fib) = &self.fib else { return false };
         if self.fib_waits {
             return false;
