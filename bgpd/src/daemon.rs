@@ -35,6 +35,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
@@ -48,16 +49,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::clock;
 use crate::control::desired::Desired;
 use crate::control::task::{ControlTask, Ended, Inputs};
-use crate::control::{Control, ListenerStatus, Loaded, Shared, resolve};
+use crate::control::{Control, Identity, ListenerStatus, Loaded, Shared, resolve};
 use crate::identity::{self, StateFile};
 use crate::interfaces::Interfaces;
 use crate::kernel::ToRib;
 use crate::listener::{self, Stranger};
 use crate::peer::{self, Registry};
 use crate::ribthread::{self, Inbox, Notices};
+use crate::{api, clock};
 
 const COMMANDS: usize = 64;
 const STRANGERS: usize = 256;
@@ -92,11 +93,13 @@ impl From<anyhow::Error> for Failure {
 /// Runs the daemon until it is told to stop.
 pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
     clock::start();
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
     let interfaces = Arc::new(Interfaces::default());
     let state = StateFile::in_directory(&options.state_directory);
     let router_id = identity::router_id(config.router.router_id, &state, &interfaces);
     let identity = resolve::identity(&config, router_id.ok_or_else(no_router_id)?);
-    let desired = resolve::desired(&config, &identity);
     let limit = raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
@@ -104,35 +107,27 @@ pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let inbox = Arc::new(Inbox::default());
-    let fib = start_fib(&config, &inbox)?;
-    let rib = Rib::new(desired.rib);
-    let (rib, notices, thread) =
-        ribthread::spawn(rib, fib.clone(), inbox).context("cannot start the RIB thread")?;
     let on_stop = match config.fib.on_stop {
         godwit_config::OnStop::Keep => OnStop::Keep,
         godwit_config::OnStop::Remove => OnStop::Remove,
     };
-    let shared = Arc::new(Shared {
-        identity,
-        loaded: ArcSwap::from_pointee(Loaded {
-            config: Arc::new(config),
-            path: options.config.clone(),
-            at: SystemTime::now(),
-            last_error: None,
-        }),
-        listeners: ArcSwap::default(),
-        registry: Arc::new(Registry::default()),
-        rib,
-        fib: fib.clone(),
-    });
-    let ended = runtime.block_on(serve(shared, interfaces, notices, desired, limit));
+    let loaded = Loaded {
+        config: Arc::new(config),
+        path: options.config.clone(),
+        at: SystemTime::now(),
+        last_error: None,
+    };
+    let (engine, routes) = Engine::start(loaded, identity, interfaces)?;
+    let shared = Arc::clone(&engine.shared);
+    let ended = runtime.block_on(serve(engine, limit));
+    // Also where the control task failed and could not say so.
+    shared.rib.stop();
     // Whatever still runs (a client's request) ends with the process.
     runtime.shutdown_background();
-    if thread.join().is_err() || ended? == Ended::Failed {
+    if routes.join().is_err() || ended? == Ended::Failed {
         return Err(anyhow!("the RIB thread failed").into());
     }
-    if let Some(fib) = fib
+    if let Some(fib) = &shared.fib
         && !fib.stop(on_stop, FIB_PATIENCE)
     {
         warn!("the kernel did not take all routes in time");
@@ -141,42 +136,82 @@ pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Listeners, API, signals and the control task; returns when that has ended.
-async fn serve(
-    shared: Arc<Shared>,
+/// The threads, and what the tasks are made of.
+pub(crate) struct Engine {
+    pub shared: Arc<Shared>,
     interfaces: Arc<Interfaces>,
     notices: Notices,
     desired: Desired,
-    limit: usize,
-) -> anyhow::Result<Ended> {
-    let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let (strangers, strangers_in) = mpsc::channel(STRANGERS);
-    let context = peer::Context {
-        rib: shared.rib.clone(),
-        registry: Arc::clone(&shared.registry),
-        interfaces,
-    };
-    let inputs = Inputs {
-        commands: commands_in,
-        strangers: strangers_in,
-        notices,
-    };
-    listen(&shared, &strangers);
-    let control = Control::new(commands, Arc::clone(&shared));
+}
 
-    let _api = crate::api::spawn(control.clone());
-    signals(control)?;
-    let identity = &shared.identity;
+impl Engine {
+    /// Starts the RIB thread, whose end the second value waits for, and the fib's.
+    pub fn start(
+        loaded: Loaded,
+        identity: Identity,
+        interfaces: Arc<Interfaces>,
+    ) -> anyhow::Result<(Engine, JoinHandle<()>)> {
+        let config = Arc::clone(&loaded.config);
+        let desired = resolve::desired(&config, &identity);
+        let inbox = Arc::new(Inbox::default());
+        let fib = start_fib(&config, &inbox)?;
+        let (rib, notices, thread) = ribthread::spawn(Rib::new(desired.rib), fib.clone(), inbox)
+            .context("cannot start the RIB thread")?;
+        let shared = Arc::new(Shared {
+            identity,
+            loaded: ArcSwap::from_pointee(loaded),
+            listeners: ArcSwap::default(),
+            registry: Arc::new(Registry::default()),
+            rib,
+            fib,
+        });
+        let engine = Engine {
+            shared,
+            interfaces,
+            notices,
+            desired,
+        };
+        Ok((engine, thread))
+    }
+
+    /// Opens the listeners and starts the control task, which starts the peers.
+    pub fn open(self, limit: usize) -> (Control, tokio::task::JoinHandle<Ended>) {
+        let shared = self.shared;
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (strangers, strangers_in) = mpsc::channel(STRANGERS);
+        let context = peer::Context {
+            rib: shared.rib.clone(),
+            registry: Arc::clone(&shared.registry),
+            interfaces: self.interfaces,
+        };
+        let inputs = Inputs {
+            commands: commands_in,
+            strangers: strangers_in,
+            notices: self.notices,
+        };
+        listen(&shared, &strangers);
+        let control = Control::new(commands, Arc::clone(&shared));
+        let task = ControlTask::new(shared, context, inputs, self.desired, limit);
+        (control, tokio::spawn(task.run()))
+    }
+}
+
+/// Everything that lives in the runtime; returns when the control task has ended.
+async fn serve(engine: Engine, limit: usize) -> anyhow::Result<Ended> {
+    let peers = engine.desired.peers.len();
+    let (control, task) = engine.open(limit);
+    let _api = api::spawn(control.clone());
+    let identity = control.identity();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         asn = identity.asn.0,
         router_id = %identity.router_id,
-        peers = desired.peers.len(),
+        peers,
         "started"
     );
+    signals(control)?;
     notify(&[NotifyState::Ready]);
-    let task = ControlTask::new(shared, context, inputs, desired, limit);
-    let ended = tokio::spawn(task.run()).await;
+    let ended = task.await;
     notify(&[NotifyState::Stopping]);
     ended.context("the control task failed")
 }

@@ -32,6 +32,23 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
+    /// A host that has these addresses, all on one interface, and keeps them.
+    #[cfg(test)]
+    pub fn fixed(addresses: &[(IpAddr, u8)]) -> Interfaces {
+        let address = |&(local, length): &(IpAddr, u8)| Address {
+            interface: 1,
+            local,
+            prefix: ipnet::IpNet::new(local, length).unwrap().trunc(),
+            tentative: false,
+            no_prefix_route: false,
+        };
+        const EVER: Duration = Duration::from_secs(1 << 40);
+        let addresses = Arc::new(addresses.iter().map(address).collect());
+        Interfaces {
+            cache: Mutex::new(Some((EVER, addresses))),
+        }
+    }
+
     pub fn place(&self, local: IpAddr, remote: IpAddr) -> Place {
         place(&self.addresses(), local, remote)
     }

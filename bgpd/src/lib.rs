@@ -15,3 +15,5 @@ mod peer;
 pub mod ribthread;
 pub mod status;
 mod sync;
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,88 @@ pub fn steps(
 fn same_route(a: &LocalRoute, b: &LocalRoute) -> bool {
     a.prefix == b.prefix && a.attrs == b.attrs && a.blackhole == b.blackhole
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_bgp::RouterId;
+
+    use super::*;
+    use crate::control::resolve;
+
+    const BASE: &str = "[router]\nasn = 65001\n[fib]\nenabled = false\n";
+
+    fn desired(text: &str) -> Desired {
+        let config = godwit_config::parse("test", &format!("{BASE}{text}")).unwrap();
+        resolve::desired(&config, &resolve::identity(&config, RouterId(1)))
+    }
+
+    fn described(old: &str, new: &str) -> Vec<String> {
+        let (old, new) = (desired(old), desired(new));
+        let steps = steps(&old.peers, &new.peers, &old, &new);
+        steps.iter().map(Step::describe).collect()
+    }
+
+    const PEER: &str = "[[peer]]\naddress = \"10.0.0.1\"\nremote-as = 65002\n";
+
+    #[test]
+    fn equal_files_need_no_step() {
+        assert!(described(PEER, PEER).is_empty());
+    }
+
+    #[test]
+    fn peers_come_and_go() {
+        let other = PEER.replace("10.0.0.1", "10.0.0.2");
+        let expected = ["peer 10.0.0.1 removed", "peer 10.0.0.2 added"];
+        assert_eq!(described(PEER, &other), expected);
+    }
+
+    #[test]
+    fn a_description_leaves_the_session_alone() {
+        let named = format!("{PEER}description = \"x\"\n");
+        assert_eq!(described(PEER, &named), ["peer 10.0.0.1 changed"]);
+    }
+
+    #[test]
+    fn a_hold_time_does_not() {
+        let timed = format!("{PEER}hold-time = \"9s\"\n");
+        let expected = ["peer 10.0.0.1 changed, its session restarts"];
+        assert_eq!(described(PEER, &timed), expected);
+    }
+
+    #[test]
+    fn originated_routes_come_go_and_change() {
+        let old = "[[originate]]\nprefix = \"192.0.2.0/24\"\n\
+                   [[originate]]\nprefix = \"198.51.100.0/24\"\n";
+        let new = "[[originate]]\nprefix = \"192.0.2.0/24\"\nblackhole = true\n\
+                   [[originate]]\nprefix = \"203.0.113.0/24\"\n";
+        let expected = [
+            "route 198.51.100.0/24 withdrawn",
+            "route 192.0.2.0/24 originated",
+            "route 203.0.113.0/24 originated",
+        ];
+        assert_eq!(described(old, new), expected);
+    }
+
+    #[test]
+    fn more_paths_are_applied_in_place() {
+        let (old, new) = (desired(""), desired(""));
+        let mut new = new;
+        new.rib.max_paths_external += 1;
+        let steps = steps(&old.peers, &new.peers, &old, &new);
+        assert!(matches!(steps[..], [Step::Reconfigure(_)]), "{steps:?}");
+    }
+
+    #[test]
+    fn the_longest_range_around_a_caller_counts() {
+        let ranges = "[[peer]]\nrange = \"10.0.0.0/8\"\nremote-as = \"external\"\n\
+                      [[peer]]\nrange = \"10.1.0.0/16\"\nremote-as = \"internal\"\n";
+        let desired = desired(ranges);
+        let of = |address: &str| {
+            let settings = desired.for_caller(address.parse().unwrap())?;
+            Some((settings.address.to_string(), settings.config.external))
+        };
+        assert_eq!(of("10.1.2.3"), Some(("10.1.2.3".to_owned(), false)));
+        assert_eq!(of("10.2.2.3"), Some(("10.2.2.3".to_owned(), true)));
+        assert_eq!(of("11.0.0.1"), None);
+    }
+}

@@ -74,3 +74,42 @@ fn give_back(mut buffer: BytesMut) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Takes pairs of octets, as a codec takes messages.
+    fn pairs(buffer: &mut BytesMut, into: &mut Vec<[u8; 2]>) {
+        while buffer.len() >= 2 {
+            let pair = buffer.split_to(2);
+            into.push([pair[0], pair[1]]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_start_of_a_message_waits_for_its_rest() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (left, right) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut left, (right, _)) = (left.unwrap(), right.unwrap());
+        let mut incoming = Incoming::default();
+        let mut got = Vec::new();
+        for part in [&b"aab"[..], b"bc", b"c"] {
+            left.write_all(part).await.unwrap();
+            right.readable().await.unwrap();
+            let read = incoming.read(&right, |buffer| pairs(buffer, &mut got));
+            assert_eq!(read.unwrap(), Some(part.len()));
+        }
+        assert_eq!(got, [*b"aa", *b"bb", *b"cc"]);
+        assert!(matches!(incoming.read(&right, |_| ()), Ok(None)));
+        drop(left);
+        right.readable().await.unwrap();
+        assert!(matches!(incoming.read(&right, |_| ()), Ok(Some(0))));
+    }
+}

@@ -127,3 +127,107 @@ fn count_updates(mut frames: &[u8]) -> u64 {
     }
     updates
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (left, right) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (left.unwrap(), right.unwrap().0)
+    }
+
+    /// An UPDATE of `length` octets, filled with `fill`.
+    fn update(length: usize, fill: u8) -> Bytes {
+        let mut frame = vec![0xff; 16];
+        frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        frame.push(MessageType::Update as u8);
+        frame.resize(length, fill);
+        frame.into()
+    }
+
+    /// Splits what was sent into messages and names each by its last octet.
+    fn names(mut stream: &[u8]) -> Vec<u8> {
+        let mut names = Vec::new();
+        while !stream.is_empty() {
+            let length = usize::from(u16::from_be_bytes([stream[16], stream[17]]));
+            names.push(stream[length - 1]);
+            stream = &stream[length..];
+        }
+        names
+    }
+
+    async fn drain(out: &mut Outgoing, left: TcpStream, mut right: TcpStream) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let writing = async {
+            while !out.is_empty() {
+                left.writable().await.unwrap();
+                out.write(&left).unwrap();
+            }
+            drop(left);
+        };
+        let (read, ()) = tokio::join!(right.read_to_end(&mut sent), writing);
+        read.unwrap();
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_keepalive_goes_ahead_of_frames_that_have_not_begun() {
+        let (left, right) = connection().await;
+        let mut out = Outgoing::default();
+        out.push(update(100, 1), false);
+        out.push(update(100, 2), false);
+        out.push(godwit_bgp::wire::keepalive(), true);
+        let sent = drain(&mut out, left, right).await;
+        assert_eq!(names(&sent), [MessageType::Keepalive as u8, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_keepalive_never_splits_a_frame_that_has_begun() {
+        let (left, right) = connection().await;
+        let mut out = Outgoing::default();
+        let mut pushed = 0;
+        // Until the socket is full, in the middle of a frame.
+        while out.begun.is_none() {
+            out.push(update(60_001, 1), false);
+            pushed += 1;
+            out.write(&left).unwrap();
+        }
+        out.push(update(100, 2), false);
+        out.push(godwit_bgp::wire::keepalive(), true);
+        let sent = drain(&mut out, left, right).await;
+        let mut expected = vec![1; pushed];
+        expected.extend([MessageType::Keepalive as u8, 2]);
+        assert_eq!(names(&sent), expected);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_sends_its_notification_and_no_more_updates() {
+        let (left, right) = connection().await;
+        let mut out = Outgoing::default();
+        out.push(update(100, 1), false);
+        out.push(update(100, 9), true);
+        out.drop_unsent();
+        let sent = drain(&mut out, left, right).await;
+        assert_eq!(names(&sent), [9]);
+    }
+
+    #[tokio::test]
+    async fn updates_are_counted_also_where_several_share_one_piece() {
+        let (left, _right) = connection().await;
+        let mut out = Outgoing::default();
+        let two = [update(23, 1), update(30, 2)].concat();
+        out.push(two.into(), false);
+        out.push(godwit_bgp::wire::keepalive(), true);
+        let written = out.write(&left).unwrap();
+        assert_eq!((written.updates, written.octets), (2, 72));
+        assert!(out.is_empty());
+    }
+}

@@ -222,3 +222,6 @@ impl Port {
         again
     }
 }
+
+#[cfg(test)]
+mod tests;
