@@ -146,12 +146,10 @@ impl Batch {
             match target {
                 RouteTarget::Object(id) => codec::put_u32(buf, RTA_NH_ID, id),
                 RouteTarget::Blackhole => {}
-                // Only a list has room for the flag of a hop on the link.
                 RouteTarget::Hops([hop])
-                    if !hop.on_link
-                        && hop
-                            .via
-                            .is_none_or(|v| v.is_ipv4() == key.prefix.addr().is_ipv4()) =>
+                    if hop
+                        .via
+                        .is_none_or(|v| v.is_ipv4() == key.prefix.addr().is_ipv4()) =>
                 {
                     if hop.on_link {
                         // A lone hop has its flags in the route's header.
