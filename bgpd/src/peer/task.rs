@@ -276,10 +276,7 @@ impl PeerTask {
     fn refresh_in(&mut self, families: &[Family]) {
         let Some(up) = &self.up else { return };
         for family in chosen(families, &up.negotiated) {
-<<<<<<< Updated upstream
-=======
             // The control task has asked whether the session can do it.
->>>>>>> Stashed changes
             self.session.request_refresh(family);
         }
     }
