@@ -16,6 +16,7 @@ use crate::{Error, sys};
 /// Multicast groups, `RTNLGRP_*`: link, IPv4 address and route, IPv6 address
 /// and route, nexthop.
 const GROUPS: [u32; 6] = [1, 5, 7, 9, 11, 32];
+const LINK_GROUP: u32 = 1;
 /// A burst of changes waits here while a batch is written.
 const RECEIVE_BUFFER: i32 = 16 << 20;
 const READ: usize = 64 << 10;
@@ -51,6 +52,15 @@ impl Monitor {
     /// ([`RequestSocket::port`](crate::RequestSocket::port)), so that writing
     /// a full table wakes nobody.
     pub fn open(ignored_port: Option<u32>) -> Result<Self, Error> {
+        Self::join(&GROUPS, ignored_port)
+    }
+
+    /// Listens to links alone.
+    pub fn open_links() -> Result<Self, Error> {
+        Self::join(&[LINK_GROUP], None)
+    }
+
+    fn join(groups: &[u32], ignored_port: Option<u32>) -> Result<Self, Error> {
         let socket = request::open_socket()?;
         buffer(
             &socket,
@@ -65,9 +75,9 @@ impl Monitor {
             sys::attach_filter(socket.as_fd(), &mut echo_filter(port))
                 .map_err(|e| Error::system("cannot filter the monitor", e))?;
         }
-        for group in GROUPS {
+        for group in groups {
             socket
-                .add_membership(group)
+                .add_membership(*group)
                 // A kernel without nexthop objects has no such group.
                 .or_else(|e| {
                     if e.raw_os_error() == Some(libc::EINVAL) {
