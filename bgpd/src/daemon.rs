@@ -16,7 +16,7 @@
 //!                      └─▲───────┬─┘  a thread
 //!                     9  │       │ 8
 //!                      ┌─┴───────▼─┐
-//!                      │    fib    │  a thread ──► kernel
+//!                      │    fib    │  a thread ──► kernel ──► links, a thread ──3──► peers
 //!                      └───────────┘
 //! ```
 //!
@@ -24,7 +24,7 @@
 //! |---|---|---|---|---|
 //! | 1 | peer → RIB | batches of UPDATEs, one a read burst | 1 MiB a peer, and one burst | the socket is not read; TCP holds the neighbour back |
 //! | 2 | RIB → peer | frames | 512 KiB a peer | they stay in the RIB, where a slow peer costs one bit a prefix |
-//! | 3 | listener, control → peer | accepted sockets, commands | 8 | the listener closes the socket (the neighbour tries again); control waits |
+//! | 3 | listener, control, links → peer | accepted sockets, commands | 8 | the listener closes the socket (the neighbour tries again); the others wait |
 //! | 4 | listener → control | sockets of strangers | 256 | closed |
 //! | 5 | API, signals → control | commands | 64 | the sender waits |
 //! | 6 | API, peers, control → RIB | jobs | 64 queries; a peer and control one or two each | the query waits outside |
@@ -58,7 +58,7 @@ use crate::kernel::ToRib;
 use crate::listener::{self, Stranger};
 use crate::peer::{self, Registry};
 use crate::ribthread::{self, Inbox, Notices};
-use crate::{api, clock};
+use crate::{api, clock, links};
 
 const COMMANDS: usize = 64;
 const STRANGERS: usize = 256;
@@ -190,6 +190,9 @@ impl Engine {
             notices: self.notices,
         };
         listen(&shared, &strangers);
+        if let Err(e) = links::spawn(Arc::clone(&shared.registry)) {
+            warn!("cannot watch links: {e}");
+        }
         let control = Control::new(commands, Arc::clone(&shared));
         let task = ControlTask::new(shared, context, inputs, self.desired, limit);
         (control, tokio::spawn(task.run()))

@@ -16,6 +16,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The surroundings of our end of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    /// The interface; none where the address is on none.
+    pub interface: Option<u32>,
     /// A global IPv4 address of the interface.
     pub v4: Option<Ipv4Addr>,
     /// A global IPv6 address of the interface.
@@ -87,6 +89,7 @@ fn place(addresses: &[Address], local: IpAddr, remote: IpAddr) -> Place {
             .filter(|a| a.interface == own.interface && !a.tentative)
     };
     Place {
+        interface: Some(own.interface),
         v4: beside().find_map(|a| global_v4(a.local)),
         v6: beside().find_map(|a| global_v6(a.local)),
         link_local: beside().find_map(|a| match a.local {

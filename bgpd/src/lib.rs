@@ -9,6 +9,7 @@ pub mod daemon;
 mod identity;
 mod interfaces;
 mod kernel;
+mod links;
 mod listener;
 pub mod logging;
 mod peer;

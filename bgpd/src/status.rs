@@ -54,6 +54,8 @@ pub struct SessionStatus {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub(crate) port: Arc<Port>,
+    /// The interface that the neighbour is on, where it is one hop away.
+    pub(crate) link: Option<u32>,
 }
 
 impl SessionStatus {

@@ -42,6 +42,8 @@ pub enum PeerCommand {
     RefreshIn(Vec<Family>),
     /// Send it ours again.
     RefreshOut(Vec<Family>),
+    /// This interface passes no packets any more.
+    LinkLost(u32),
     /// Cease and end the task.
     Remove {
         subcode: u8,

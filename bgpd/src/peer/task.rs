@@ -122,6 +122,8 @@ struct Up {
     negotiated: Arc<Negotiated>,
     local: SocketAddr,
     remote: SocketAddr,
+    /// The interface that the neighbour is on, where it is one hop away.
+    link: Option<u32>,
 }
 
 enum Wake {
@@ -221,9 +223,23 @@ impl PeerTask {
                     }
                 });
             }
+            PeerCommand::LinkLost(link) => self.link_lost(link),
             PeerCommand::Remove { subcode, message } => self.remove(subcode, message),
         }
         self.changed = true;
+    }
+
+    /// A neighbour on a dead link cannot be told anything: waiting for the hold
+    /// timer would only delay the other ways to where it led.
+    fn link_lost(&mut self, link: u32) {
+        let Some(up) = self.up.as_ref().filter(|up| up.link == Some(link)) else {
+            return;
+        };
+        let id = up.connection;
+        self.connections.retain(|c| c.id != id);
+        let why = "the link to the peer is down".to_owned();
+        self.session
+            .handle_input(Input::Closed(id, why), clock::now());
     }
 
     fn remove(&mut self, subcode: u8, message: String) {
@@ -397,6 +413,7 @@ impl PeerTask {
         let place = self.context.interfaces.place(local.ip(), remote.ip());
         let port = Arc::new(Port::new(self.settings.address));
         let spec = spec::peer_spec(&self.settings, &negotiated, local.ip(), &place);
+        let link = place.interface.filter(|_| spec.shared_subnet);
         self.context.rib.peer_up(Arc::clone(&port), spec);
         self.changed = true;
         self.state_since = Some(clock::now());
@@ -406,6 +423,7 @@ impl PeerTask {
             negotiated: Arc::new(negotiated),
             local,
             remote,
+            link,
         });
     }
 
@@ -581,6 +599,7 @@ fn status_of(
             local: up.local,
             remote: up.remote,
             port: Arc::clone(&up.port),
+            link: up.link,
         }),
         last_error: session
             .last_error()
