@@ -1,4 +1,13 @@
 //! Accepting neighbours' connections.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

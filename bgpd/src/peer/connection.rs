@@ -56,11 +56,13 @@ impl Connection {
         if self.broken.is_some() {
             return total;
         }
-        while total.octets < TURN {
+        loop {
             if self.out.bytes() < REFILL {
                 self.out.fill(|frames| refill(REFILL, frames));
             }
-            if self.out.is_empty() {
+            // A turn never ends with an empty queue while there is more to take:
+            // nothing would start the next one.
+            if self.out.is_empty() || total.octets >= TURN {
                 break;
             }
             let written = match self.out.write(&self.stream) {

@@ -1,4 +1,13 @@
 //! One task a peer: its session, its sockets, its timers.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 mod connection;
 mod incoming;

@@ -1,6 +1,9 @@
 //! The task of one peer: waits for its sockets, its timers, its commands and the
 //! RIB's frames, and lets the session decide.
 
+mod commands;
+mod view;
+
 use std::future::{pending, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -11,9 +14,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use godwit_bgp::Family;
 use godwit_bgp::session::{Action, ConnId, Event, Input, Negotiated, Session, State};
-use godwit_bgp::wire::notification::cease;
 use godwit_bgp::wire::{RouteRefresh, UpdateAction, split_frame};
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
@@ -22,14 +23,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use self::view::status_of;
 use super::connection::{Connection, linger};
 use super::settings::PeerSettings;
 use super::{COMMANDS, Entry, PeerCommand, Registry, socket, spec};
 use crate::clock;
 use crate::interfaces::Interfaces;
 use crate::ribthread::{Batch, Port, RibHandle};
-use crate::status::{PeerEvent, PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
-use crate::sync::lock;
+use crate::status::{PeerFigures, PeerOrigin, PeerView};
 
 /// Survived faults of one peer are logged this far apart.
 const FAULT_LOG: Duration = Duration::from_secs(10);
@@ -183,117 +184,6 @@ impl PeerTask {
             (id, result) = dialed(&mut self.dialing) => Wake::Dialed(id, result),
             () = changed(port) => Wake::Turn,
             () = timer => Wake::Turn,
-        }
-    }
-
-    fn command(&mut self, command: PeerCommand) {
-        let now = clock::now();
-        match command {
-            PeerCommand::Accepted(stream) => self.accepted(stream),
-            PeerCommand::Start => {
-                self.wanted = true;
-                self.settings.disabled = false;
-                self.changed = true;
-                self.session.handle_input(Input::ManualStart, now);
-            }
-            PeerCommand::Stop { subcode, message } => {
-                self.wanted = false;
-                // As the status and a later configuration see it.
-                self.settings.disabled = true;
-                self.changed = true;
-                self.session
-                    .handle_input(Input::ManualStop { subcode, message }, now);
-            }
-            PeerCommand::Reset { subcode, message } => {
-                if self.wanted {
-                    self.session
-                        .handle_input(Input::Reset { subcode, message }, now);
-                }
-            }
-            PeerCommand::Configure { settings, reset } => self.configure(*settings, reset),
-            PeerCommand::RefreshIn(families) => self.refresh_in(&families),
-            PeerCommand::RefreshOut(families) => {
-                let Some(up) = &self.up else { return };
-                let families = chosen(&families, &up.negotiated);
-                let port = Arc::clone(&up.port);
-                self.context.rib.command(move |rib| {
-                    let Some(id) = port.id() else { return };
-                    for family in families {
-                        rib.refresh(id, family);
-                    }
-                });
-            }
-            PeerCommand::LinkLost(link) => self.link_lost(link),
-            PeerCommand::Remove { subcode, message } => self.remove(subcode, message),
-        }
-        self.changed = true;
-    }
-
-    /// A neighbour on a dead link cannot be told anything: waiting for the hold
-    /// timer would only delay the other ways to where it led.
-    fn link_lost(&mut self, link: u32) {
-        let Some(up) = self.up.as_ref().filter(|up| up.link == Some(link)) else {
-            return;
-        };
-        let id = up.connection;
-        self.connections.retain(|c| c.id != id);
-        let why = "the link to the peer is down".to_owned();
-        self.session
-            .handle_input(Input::Closed(id, why), clock::now());
-    }
-
-    fn remove(&mut self, subcode: u8, message: String) {
-        self.removed = true;
-        self.wanted = false;
-        self.session
-            .handle_input(Input::ManualStop { subcode, message }, clock::now());
-    }
-
-    /// Takes new settings. Those of the session count from its next connection on.
-    fn configure(&mut self, settings: PeerSettings, reset: bool) {
-        let now = clock::now();
-        self.session.set_config(settings.session.clone());
-        let policies = self.settings.import() != settings.import()
-            || self.settings.export() != settings.export();
-        let (was, is) = (!self.settings.disabled, !settings.disabled);
-        self.settings = settings;
-        if was != is {
-            self.wanted = is;
-            let input = if is {
-                Input::ManualStart
-            } else {
-                Input::ManualStop {
-                    subcode: cease::ADMIN_SHUTDOWN,
-                    message: String::new(),
-                }
-            };
-            self.session.handle_input(input, now);
-        } else if reset && self.wanted {
-            self.session.handle_input(
-                Input::Reset {
-                    subcode: cease::OTHER_CONFIG_CHANGE,
-                    message: String::new(),
-                },
-                now,
-            );
-        } else if policies && let Some(up) = &self.up {
-            let port = Arc::clone(&up.port);
-            let import = self.settings.import();
-            let export = self.settings.export();
-            self.context.rib.command(move |rib| {
-                if let Some(id) = port.id() {
-                    rib.set_import(id, import);
-                    rib.set_export(id, export);
-                }
-            });
-        }
-    }
-
-    fn refresh_in(&mut self, families: &[Family]) {
-        let Some(up) = &self.up else { return };
-        for family in chosen(families, &up.negotiated) {
-            // The control task has asked whether the session can do it.
-            self.session.request_refresh(family);
         }
     }
 
@@ -553,59 +443,6 @@ impl PeerTask {
             }
         }
     }
-
-    fn publish(&mut self) {
-        self.figures.messages = *self.session.counters();
-        *lock(&self.view.figures) = self.figures;
-        let state = self.session.state();
-        if std::mem::replace(&mut self.published, state) == state
-            && !std::mem::take(&mut self.changed)
-        {
-            return;
-        }
-        self.changed = false;
-        let status = Arc::new(status_of(
-            &self.settings,
-            &self.session,
-            self.up.as_ref(),
-            self.state_since,
-        ));
-        self.view.status.store(Arc::clone(&status));
-        self.context.registry.announce(PeerEvent::Changed(status));
-    }
-}
-
-fn status_of(
-    settings: &PeerSettings,
-    session: &Session,
-    up: Option<&Up>,
-    state_since: Option<Duration>,
-) -> PeerStatus {
-    let negotiated = up.map(|up| &up.negotiated);
-    PeerStatus {
-        address: settings.address,
-        origin: settings.origin,
-        disabled: settings.disabled,
-        state: session.state(),
-        state_since: state_since.map(clock::wall),
-        local_asn: settings.session.local_asn,
-        remote_asn: settings
-            .remote_asn()
-            .or_else(|| negotiated.map(|n| n.remote_asn)),
-        kind: settings.kind(),
-        config: settings.config.clone(),
-        session: up.map(|up| SessionStatus {
-            negotiated: Arc::clone(&up.negotiated),
-            local: up.local,
-            remote: up.remote,
-            port: Arc::clone(&up.port),
-            link: up.link,
-        }),
-        last_error: session
-            .last_error()
-            .or_else(|| session.connect_error())
-            .map(|e| (clock::wall(e.at), e.clone())),
-    }
 }
 
 /// The index of a connection that can be read; none: one that can be written.
@@ -632,14 +469,6 @@ async fn changed(port: Option<&Arc<Port>>) {
         Some(port) => port.changed().await,
         None => pending().await,
     }
-}
-
-/// The families of a request that the session has; none given: all of them.
-fn chosen(families: &[Family], negotiated: &Negotiated) -> Vec<Family> {
-    Family::ALL
-        .into_iter()
-        .filter(|f| negotiated.has(*f) && (families.is_empty() || families.contains(f)))
-        .collect()
 }
 
 impl Drop for PeerTask {

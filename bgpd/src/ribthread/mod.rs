@@ -2,6 +2,15 @@
 //!
 //! Nothing else touches the [`Rib`]; whoever wants something of it sends a job
 //! that runs there between two slices of work.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 mod inbox;
 mod port;

@@ -1,0 +1,162 @@
+//! The file, read again.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{error, info, warn};
+
+use super::ControlTask;
+use crate::control::desired::{Desired, Step, steps};
+use crate::control::{ControlError, Loaded, resolve};
+use crate::peer::{PeerCommand, PeerSettings};
+use crate::status::PeerOrigin;
+
+impl ControlTask {
+    pub(super) async fn reload(&mut self) -> Result<Vec<String>, ControlError> {
+        let result = self.try_reload().await;
+        let last_error = match &result {
+            Ok(changes) if changes.is_empty() => {
+                info!("configuration read again: nothing changed");
+                None
+            }
+            Ok(changes) => {
+                info!(changes = changes.join("; "), "configuration read again");
+                None
+            }
+            Err(e) => {
+                error!("configuration not applied, the old one stays in force:\n{e}");
+                Some(e.to_string())
+            }
+        };
+        let loaded = self.shared.loaded.load();
+        self.shared.loaded.store(Arc::new(Loaded {
+            last_error,
+            ..Loaded::clone(&loaded)
+        }));
+        result
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, ControlError> {
+        let path: PathBuf = self.shared.loaded.load().path.clone();
+        let config = resolve::load(&path).map_err(ControlError::Invalid)?;
+        let identity = &self.shared.identity;
+        let next = resolve::desired(&config, identity);
+        let mut changes: Vec<String> =
+            resolve::needs_restart(&self.shared.loaded.load().config, &config);
+        let peers_next = self.peers_next(&config, &next)?;
+        let peers_now: BTreeMap<IpAddr, PeerSettings> = self
+            .peers
+            .iter()
+            .map(|(address, peer)| (*address, peer.settings.clone()))
+            .collect();
+        let steps = steps(&peers_now, &peers_next, &self.desired, &next);
+        // From here on nothing can fail.
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        self.runtime
+            .retain(|address, _| !next.peers.contains_key(address));
+        self.runtime_routes
+            .retain(|prefix, _| !next.routes.contains_key(prefix));
+        self.desired = next;
+        self.shared.loaded.store(Arc::new(Loaded {
+            config: Arc::new(config),
+            path,
+            at: SystemTime::now(),
+            last_error: None,
+        }));
+        self.apply_policies(&steps);
+        for step in steps {
+            changes.push(step.describe());
+            self.apply(step).await;
+        }
+        Ok(changes)
+    }
+
+    /// All peers as they should stand: those of the file, those added by
+    /// command (the file goes first), and neighbours from ranges that remain.
+    fn peers_next(
+        &self,
+        config: &godwit_config::Config,
+        next: &Desired,
+    ) -> Result<BTreeMap<IpAddr, PeerSettings>, ControlError> {
+        let mut peers = next.peers.clone();
+        for (address, new) in &self.runtime {
+            if !peers.contains_key(address) {
+                let settings =
+                    resolve::runtime_peer(config, &self.shared.identity, new).map_err(|e| {
+                        ControlError::Invalid(format!("peer {address}, added by command: {e}"))
+                    })?;
+                peers.insert(*address, settings);
+            }
+        }
+        for (address, peer) in &self.peers {
+            if matches!(peer.settings.origin, PeerOrigin::Range(_))
+                && !peers.contains_key(address)
+                && let Some(settings) = next.for_caller(*address)
+            {
+                peers.insert(*address, settings);
+            }
+        }
+        for (address, disabled) in &self.forced {
+            if let Some(settings) = peers.get_mut(address) {
+                settings.disabled = *disabled;
+            }
+        }
+        Ok(peers)
+    }
+
+    /// Gives all sessions their new policies in one job: an update group that
+    /// moves as a whole sends its members the difference once.
+    fn apply_policies(&self, steps: &[Step]) {
+        let changed: Vec<_> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::ChangePeer {
+                    settings,
+                    reset: false,
+                } => {
+                    let status = self.peers.get(&settings.address)?.entry.view.status();
+                    let port = Arc::clone(&status.session.as_ref()?.port);
+                    Some((port, settings.import(), settings.export()))
+                }
+                _ => None,
+            })
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        self.shared.rib.command(move |rib| {
+            for (port, import, export) in changed {
+                if let Some(id) = port.id() {
+                    rib.set_import(id, import);
+                    rib.set_export(id, export);
+                }
+            }
+        });
+    }
+
+    async fn apply(&mut self, step: Step) {
+        match step {
+            Step::AddPeer(settings) => self.spawn(settings),
+            Step::RemovePeer(address) => self.drop_peer(address, String::new()).await,
+            Step::ChangePeer { settings, reset } => {
+                if let Some(peer) = self.peers.get_mut(&settings.address) {
+                    peer.settings = settings.clone();
+                    let settings = Box::new(settings);
+                    let command = PeerCommand::Configure { settings, reset };
+                    // An ended task is taken up by `task_ended`.
+                    let _ = peer.entry.commands.send(command).await;
+                }
+            }
+            Step::Originate(route) => self.originate(route),
+            Step::Withdraw(prefix) => self.withdraw(prefix),
+            Step::Reconfigure(config) => {
+                self.shared.rib.command(move |rib| rib.reconfigure(config));
+            }
+        }
+    }
+}

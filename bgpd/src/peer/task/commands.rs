@@ -1,0 +1,132 @@
+//! What the task is told.
+
+use std::sync::Arc;
+
+use godwit_bgp::Family;
+use godwit_bgp::session::{Input, Negotiated};
+use godwit_bgp::wire::notification::cease;
+
+use super::PeerTask;
+use crate::clock;
+use crate::peer::{PeerCommand, PeerSettings};
+
+impl PeerTask {
+    pub(super) fn command(&mut self, command: PeerCommand) {
+        let now = clock::now();
+        match command {
+            PeerCommand::Accepted(stream) => self.accepted(stream),
+            PeerCommand::Start => {
+                self.wanted = true;
+                self.settings.disabled = false;
+                self.changed = true;
+                self.session.handle_input(Input::ManualStart, now);
+            }
+            PeerCommand::Stop { subcode, message } => {
+                self.wanted = false;
+                // As the status and a later configuration see it.
+                self.settings.disabled = true;
+                self.changed = true;
+                self.session
+                    .handle_input(Input::ManualStop { subcode, message }, now);
+            }
+            PeerCommand::Reset { subcode, message } => {
+                if self.wanted {
+                    self.session
+                        .handle_input(Input::Reset { subcode, message }, now);
+                }
+            }
+            PeerCommand::Configure { settings, reset } => self.configure(*settings, reset),
+            PeerCommand::RefreshIn(families) => self.refresh_in(&families),
+            PeerCommand::RefreshOut(families) => {
+                let Some(up) = &self.up else { return };
+                let families = chosen(&families, &up.negotiated);
+                let port = Arc::clone(&up.port);
+                self.context.rib.command(move |rib| {
+                    let Some(id) = port.id() else { return };
+                    for family in families {
+                        rib.refresh(id, family);
+                    }
+                });
+            }
+            PeerCommand::LinkLost(link) => self.link_lost(link),
+            PeerCommand::Remove { subcode, message } => self.remove(subcode, message),
+        }
+        self.changed = true;
+    }
+
+    /// A neighbour on a dead link cannot be told anything: waiting for the hold
+    /// timer would only delay the other ways to where it led.
+    fn link_lost(&mut self, link: u32) {
+        let Some(up) = self.up.as_ref().filter(|up| up.link == Some(link)) else {
+            return;
+        };
+        let id = up.connection;
+        self.connections.retain(|c| c.id != id);
+        let why = "the link to the peer is down".to_owned();
+        self.session
+            .handle_input(Input::Closed(id, why), clock::now());
+    }
+
+    pub(super) fn remove(&mut self, subcode: u8, message: String) {
+        self.removed = true;
+        self.wanted = false;
+        self.session
+            .handle_input(Input::ManualStop { subcode, message }, clock::now());
+    }
+
+    /// Takes new settings. Those of the session count from its next connection on.
+    fn configure(&mut self, settings: PeerSettings, reset: bool) {
+        let now = clock::now();
+        self.session.set_config(settings.session.clone());
+        let policies = self.settings.import() != settings.import()
+            || self.settings.export() != settings.export();
+        let (was, is) = (!self.settings.disabled, !settings.disabled);
+        self.settings = settings;
+        if was != is {
+            self.wanted = is;
+            let input = if is {
+                Input::ManualStart
+            } else {
+                Input::ManualStop {
+                    subcode: cease::ADMIN_SHUTDOWN,
+                    message: String::new(),
+                }
+            };
+            self.session.handle_input(input, now);
+        } else if reset && self.wanted {
+            self.session.handle_input(
+                Input::Reset {
+                    subcode: cease::OTHER_CONFIG_CHANGE,
+                    message: String::new(),
+                },
+                now,
+            );
+        } else if policies && let Some(up) = &self.up {
+            let port = Arc::clone(&up.port);
+            let import = self.settings.import();
+            let export = self.settings.export();
+            self.context.rib.command(move |rib| {
+                if let Some(id) = port.id() {
+                    rib.set_import(id, import);
+                    rib.set_export(id, export);
+                }
+            });
+        }
+    }
+
+    fn refresh_in(&mut self, families: &[Family]) {
+        let Some(up) = &self.up else { return };
+        for family in chosen(families, &up.negotiated) {
+            // The control task has asked whether the session can do it.
+            self.session.request_refresh(family);
+        }
+    }
+}
+
+/// The families of a request that the session has; none given: all of them.
+fn chosen(families: &[Family], negotiated: &Negotiated) -> Vec<Family> {
+    Family::ALL
+        .into_iter()
+        .filter(|f| negotiated.has(*f) && (families.is_empty() || families.contains(f)))
+        .collect()
+}
