@@ -2,7 +2,7 @@
 //! messages, half of one, nothing at all, or a whole table.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -81,6 +81,15 @@ pub struct Raw {
     stream: TcpStream,
     /// The peer's OPEN, once it came.
     pub peer_open: Vec<u8>,
+}
+
+impl Drop for Raw {
+    /// Also where a thread still holds the socket to read it: the other side is
+    /// to see the end now, not when its hold timer expires.
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
 }
 
 impl Raw {
