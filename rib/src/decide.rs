@@ -225,13 +225,18 @@ impl View<'_> {
     }
 
     /// Whether a path of equal merit may be used besides the best.
+    ///
+    /// One with a longer CLUSTER_LIST came through another reflector, perhaps as
+    /// a copy of the best one itself. With next-hop-self on both reflectors each
+    /// would send half of the traffic to the other: a loop.
     fn may_join(&self, c: &Candidate<'_>, best: &Candidate<'_>, config: &RibConfig) -> bool {
         let as_path = |c: &Candidate<'_>| self.attrs.attrs(self.paths.at(c.path).attr).as_path();
-        config.multipath_relax
-            || match best.kind {
-                SessionKind::External => c.key.neighbour_as == best.key.neighbour_as,
-                _ => as_path(c).bytes() == as_path(best).bytes(),
-            }
+        c.key.cluster_len == best.key.cluster_len
+            && (config.multipath_relax
+                || match best.kind {
+                    SessionKind::External => c.key.neighbour_as == best.key.neighbour_as,
+                    _ => as_path(c).bytes() == as_path(best).bytes(),
+                })
     }
 }
 

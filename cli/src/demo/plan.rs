@@ -147,18 +147,12 @@ impl Node {
         let tor = self.prefixes.is_empty();
         let remote = if reflector { "internal" } else { "external" };
         let lines = format!(
-            "[router]\nasn = {}\nrouter-id = \"{}\"\n{}\n\n\
+            "[router]\nasn = {}\nrouter-id = \"{}\"\nmultipath-relax = true\n\n\
              [api]\nunix = \"{}\"\n\n\
              [peer-group.all]\nremote-as = \"{remote}\"\nhold-time = \"3s\"\n\
              connect-retry = \"1s\"\nimport = [\"accept-all\"]\nexport = [\"{}\"]\n",
             self.asn,
             self.router_id,
-            if tor && reflector {
-                // Half of what is for a host would go by the other ToR, and back.
-                "max-paths = 1"
-            } else {
-                "multipath-relax = true"
-            },
             socket.display(),
             match (tor, reflector) {
                 (false, _) => "own-pods",

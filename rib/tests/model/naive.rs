@@ -265,13 +265,15 @@ impl Naive {
             false => self.config.max_paths_internal,
         };
         let path = best.attrs.as_ref().as_path();
+        let clusters = best.attrs.as_ref().cluster_list().count();
         equal.retain(|p| {
             let other = p.attrs.as_ref().as_path();
-            self.config.multipath_relax
-                || match external {
-                    true => other.first_as() == path.first_as(),
-                    false => other.bytes() == path.bytes(),
-                }
+            p.attrs.as_ref().cluster_list().count() == clusters
+                && (self.config.multipath_relax
+                    || match external {
+                        true => other.first_as() == path.first_as(),
+                        false => other.bytes() == path.bytes(),
+                    })
         });
         let mut hops = BTreeSet::new();
         while hops.len() < usize::from(max) {

@@ -10,6 +10,7 @@ use godwit_rib::{NextHopState, PathFate, PeerSpec, RibConfig, Step};
 use ipnet::IpNet;
 
 use crate::draw::{OUR_AS, OUR_ID};
+use crate::naive::Target;
 use crate::world::World;
 
 pub fn config() -> RibConfig {
@@ -214,6 +215,26 @@ fn the_shorter_cluster_list_wins_after_the_router_id() {
         (internal(1), reflected(&[5, 6])),
     );
     assert_eq!(won, Step::ClusterListLength);
+}
+
+#[test]
+fn what_another_reflector_passes_on_is_not_balanced_with_the_direct_path() {
+    let mut config = config();
+    config.max_paths_internal = 16;
+    let mut world = World::new(config, BTreeMap::new());
+    let client = world.up(spec(1, SessionKind::InternalClient));
+    let twin = world.up(spec(2, SessionKind::InternalClient));
+    let reflector = world.up(spec(3, SessionKind::Internal));
+    let mut copy = inside(via(1, 3), 100);
+    copy.set_originator_id(RouterId(11));
+    copy.prepend_cluster(RouterId(5));
+    world.announce(reflector, &[net(NET)], &copy);
+    world.announce(client, &[net(NET)], &inside(via(1, 1), 100));
+    world.announce(twin, &[net(NET)], &inside(via(1, 2), 100));
+    world.settle();
+    world.compare("a copy from another reflector");
+    let hops = vec![hop(1), hop(2)];
+    assert_eq!(world.kernel.get(&net(NET)), Some(&Target::Hops(hops)));
 }
 
 #[test]
