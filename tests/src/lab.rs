@@ -250,6 +250,31 @@ impl Host {
         })
     }
 
+    /// Number of routes in the main table, roughly: a count, not a dump, because
+    /// it is asked often.
+    pub fn kernel_route_count(&self, ipv6: bool) -> usize {
+        self.enter(|| {
+            if ipv6 {
+                let stats = fs::read_to_string("/proc/thread-self/net/rt6_stats")
+                    .expect("the kernel has IPv6");
+                // Entries in the tree, the fourth field, in hexadecimal.
+                stats
+                    .split_whitespace()
+                    .nth(3)
+                    .and_then(|field| usize::from_str_radix(field, 16).ok())
+                    .unwrap_or(0)
+            } else {
+                let stats = fs::read_to_string("/proc/thread-self/net/fib_triestat")
+                    .expect("the kernel has IPv4");
+                stats
+                    .lines()
+                    .filter_map(|line| line.trim().strip_prefix("Prefixes:"))
+                    .filter_map(|rest| rest.trim().parse::<usize>().ok())
+                    .sum()
+            }
+        })
+    }
+
     /// Sets `key`, a path below `/proc/sys`, which the kernel resolves by the
     /// namespace of the thread that opens it.
     #[track_caller]

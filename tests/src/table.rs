@@ -127,15 +127,32 @@ impl Table {
         next_hop: Ipv4Addr,
         next_hop_ipv6: Ipv6Addr,
     ) -> Vec<Vec<u8>> {
+        self.encode(Some(first_as), next_hop, next_hop_ipv6)
+    }
+
+    /// As [`Table::updates`], for an internal session: with LOCAL_PREF, and
+    /// nothing before the paths.
+    pub fn updates_internal(&self, next_hop: Ipv4Addr, next_hop_ipv6: Ipv6Addr) -> Vec<Vec<u8>> {
+        self.encode(None, next_hop, next_hop_ipv6)
+    }
+
+    fn encode(
+        &self,
+        first_as: Option<u32>,
+        next_hop: Ipv4Addr,
+        next_hop_ipv6: Ipv6Addr,
+    ) -> Vec<Vec<u8>> {
         let mut by_path: Vec<Vec<IpNet>> = vec![Vec::new(); self.paths.len()];
         for (prefix, path) in &self.routes {
             by_path[*path].push(*prefix);
         }
         let mut out = Vec::new();
         for (path, prefixes) in self.paths.iter().zip(by_path) {
-            let mut asns = vec![first_as];
-            asns.extend(path);
-            let base = [attrs::origin(0), attrs::as_path(&asns)];
+            let asns: Vec<u32> = first_as.into_iter().chain(path.iter().copied()).collect();
+            let mut base = vec![attrs::origin(0), attrs::as_path(&asns)];
+            if first_as.is_none() {
+                base.push(attrs::local_pref(100));
+            }
             let (ipv6, ipv4): (Vec<IpNet>, Vec<IpNet>) =
                 prefixes.into_iter().partition(|p| p.addr().is_ipv6());
             // Five bytes are the most an IPv4 prefix takes; 17 an IPv6 one.

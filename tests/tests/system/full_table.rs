@@ -66,7 +66,7 @@ fn run(ipv6: bool) {
         "10.0.0.1",
         &RawOpen::new(SENDER_ASN, "10.0.0.2"),
     );
-    let before = kernel_count(&us_host, ipv6);
+    let before = us_host.kernel_route_count(ipv6);
     let bytes: Vec<u8> = table
         .updates(
             SENDER_ASN,
@@ -82,7 +82,7 @@ fn run(ipv6: bool) {
     sender.send_bytes(&bytes).expect("the session stays up");
     let sent = start.elapsed();
     wait_for_within(PATIENCE, "the whole table in the kernel", || {
-        (kernel_count(&us_host, ipv6) >= before + want.len()).then_some(())
+        (us_host.kernel_route_count(ipv6) >= before + want.len()).then_some(())
     });
     let installed = start.elapsed();
     wait_for_within(PATIENCE, "the whole table at BIRD", || {
@@ -95,7 +95,7 @@ fn run(ipv6: bool) {
     let withdrawal = Instant::now();
     drop(sender);
     wait_for_within(PATIENCE, "the table to leave BIRD and the kernel", || {
-        (bird.count(ipv6) == 0 && kernel_count(&us_host, ipv6) <= before).then_some(())
+        (bird.count(ipv6) == 0 && us_host.kernel_route_count(ipv6) <= before).then_some(())
     });
     println!(
         "{} IPv{} routes: written in {sent:.1?}, in the kernel after {installed:.1?}, \
@@ -138,31 +138,6 @@ fn drain(raw: &Raw) {
         let _ = stream.set_read_timeout(None);
         while matches!(stream.read(&mut buffer), Ok(n) if n > 0) {}
     });
-}
-
-/// Number of routes in the main table, roughly: a count, not a dump, because
-/// it is asked often.
-fn kernel_count(host: &Host, ipv6: bool) -> usize {
-    host.enter(|| {
-        if ipv6 {
-            let stats = std::fs::read_to_string("/proc/thread-self/net/rt6_stats")
-                .expect("the kernel has IPv6");
-            // Entries in the tree, the fourth field, in hexadecimal.
-            stats
-                .split_whitespace()
-                .nth(3)
-                .and_then(|field| usize::from_str_radix(field, 16).ok())
-                .unwrap_or(0)
-        } else {
-            let stats = std::fs::read_to_string("/proc/thread-self/net/fib_triestat")
-                .expect("the kernel has IPv4");
-            stats
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix("Prefixes:"))
-                .filter_map(|rest| rest.trim().parse::<usize>().ok())
-                .sum()
-        }
-    })
 }
 
 fn kernel_prefixes(host: &Host, ipv6: bool) -> HashSet<IpNet> {
