@@ -95,7 +95,7 @@ impl Load {
         let asn = |n: u32| if job.reflect { ASN } else { n };
         let received: Vec<(Raw, Arc<Tally>)> = (1..=receivers)
             .map(|n| {
-                let raw = session(&them, Ipv4Addr::new(10, 0, 32, n), asn(65500));
+                let raw = session(&them, Ipv4Addr::new(10, 0, 32, n), asn(ASN + 100));
                 let tally = Tally::of(raw.stream(), senders > 1);
                 (raw, tally)
             })
@@ -103,7 +103,7 @@ impl Load {
         let sending: Vec<(Raw, Vec<u8>)> = (1..=senders)
             .map(|n| {
                 let address = Ipv4Addr::new(10, 0, 16, n);
-                let number = asn(65000 + u32::from(n));
+                let number = asn(ASN + u32::from(n));
                 let raw = session(&them, address, number);
                 // What comes back is read, so that nobody waits for us.
                 let _ = Tally::of(raw.stream(), false);

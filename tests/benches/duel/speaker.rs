@@ -23,7 +23,8 @@ pub struct Job {
     pub kernel: bool,
 }
 
-pub const ASN: u32 = 64512;
+/// Not a two-octet private number: real tables have those in their paths.
+pub const ASN: u32 = 4_210_000_000;
 
 impl fmt::Display for Speaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,11 @@ use godwit_tests::table::Table;
 use godwit_tests::{Host, Lab, wait_for_within};
 use ipnet::IpNet;
 
-const SENDER_ASN: u32 = 65001;
+// Real tables have the two-octet private numbers in their paths: those would be
+// loops, rightly refused.
+const OUR_ASN: u32 = 4_210_000_000;
+const SENDER_ASN: u32 = 4_210_000_001;
+const BIRD_ASN: u32 = 4_210_000_002;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn table(ipv6: bool) -> Table {
@@ -53,9 +57,9 @@ fn run(ipv6: bool) {
     let bird = Bird::start(
         &bird_host,
         RouterSpec {
-            asn: 65002,
+            asn: BIRD_ASN,
             router_id: "10.0.1.2".to_owned(),
-            neighbours: vec![Neighbour::new("10.0.1.1", 64512)],
+            neighbours: vec![Neighbour::new("10.0.1.1", OUR_ASN)],
             announce: Vec::new(),
         },
     );
@@ -111,7 +115,7 @@ fn run(ipv6: bool) {
 
 const CONFIGURATION: &str = r#"
 [router]
-asn = 64512
+asn = 4210000000
 router-id = "10.0.0.1"
 
 [peer-group.all]
