@@ -10,6 +10,7 @@ use std::time::Duration;
 use annotate_snippets::Level;
 use godwit_bgp::Family;
 use godwit_policy::route::{PolicySet, PolicySetSpec};
+use ipnet::IpNet;
 use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
@@ -165,41 +166,51 @@ fn listeners(router: &Table<'_>) -> Vec<SocketAddr> {
 }
 
 fn originate(root: &Table<'_>, warnings: &Problems) -> Vec<OriginateConfig> {
-    let mut seen: Vec<(OriginateConfig, Range<usize>)> = Vec::new();
+    let mut out = Vec::new();
+    let mut seen: BTreeMap<IpNet, Range<usize>> = BTreeMap::new();
     for table in root.tables("originate", &schema::ORIGINATE) {
         let help = "add `prefix = \"ADDRESS/LENGTH\"`, what to announce";
         let prefix = table.required("prefix", help, values::prefix);
         let blackhole = table.plain("blackhole", values::boolean).unwrap_or(false);
         let Some(prefix) = prefix else { continue };
         let (span, prefix) = (prefix.span(), prefix.into_inner());
-        let overlap = seen
-            .iter()
-            .find(|(other, _)| other.prefix.contains(&prefix) || prefix.contains(&other.prefix));
-        match overlap {
-            Some((other, first)) if other.prefix == prefix => {
-                let problem = Problem::new(
-                    format!("{prefix} is originated twice"),
-                    "take one of them out",
-                );
-                let problem = problem
-                    .at(span)
-                    .label("again")
-                    .and(first.clone(), "first here");
-                root.problems().push(problem);
-                continue;
-            }
-            Some((other, first)) => {
-                let problem = Problem::new(
-                    format!("{prefix} and {} overlap", other.prefix),
-                    "both are announced; take one out if that is not meant",
-                );
-                warnings.push(problem.at(span.clone()).and(first.clone(), "the other"));
-            }
-            None => {}
+        if let Some(first) = seen.get(&prefix) {
+            let problem = Problem::new(
+                format!("{prefix} is originated twice"),
+                "take one of them out",
+            );
+            let problem = problem
+                .at(span)
+                .label("again")
+                .and(first.clone(), "first here");
+            root.problems().push(problem);
+            continue;
         }
-        seen.push((OriginateConfig { prefix, blackhole }, span));
+        if let Some((other, first)) = overlapping(&seen, prefix) {
+            let problem = Problem::new(
+                format!("{prefix} and {other} overlap"),
+                "both are announced; take one out if that is not meant",
+            );
+            warnings.push(problem.at(span.clone()).and(first.clone(), "the other"));
+        }
+        seen.insert(prefix, span);
+        out.push(OriginateConfig { prefix, blackhole });
     }
-    seen.into_iter().map(|(originate, _)| originate).collect()
+    out
+}
+
+/// The closest prefix that covers this one, or else the first within it. A host
+/// may originate thousands, so this looks each length up instead of at each.
+fn overlapping<T>(seen: &BTreeMap<IpNet, T>, prefix: IpNet) -> Option<(&IpNet, &T)> {
+    let covering = std::iter::successors(prefix.supernet(), IpNet::supernet);
+    let covering = covering
+        .into_iter()
+        .find_map(|net| seen.get_key_value(&net));
+    // Prefixes sort by address: what lies within follows at once.
+    covering.or_else(|| {
+        let next = seen.range(prefix..).next();
+        next.filter(|(net, _)| prefix.contains(*net))
+    })
 }
 
 fn groups(root: &Table<'_>, policies: &PolicySet) -> BTreeMap<String, PeerSettings> {

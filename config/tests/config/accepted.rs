@@ -161,6 +161,17 @@ fn originates_that_overlap_are_a_warning() {
 }
 
 #[test]
+fn an_originate_that_covers_an_earlier_one_is_a_warning_too() {
+    let config = ok(&format!(
+        "{ROUTER}[[originate]]\nprefix = '10.1.0.0/16'\n[[originate]]\nprefix = '10.0.0.0/8'\n\
+         [[originate]]\nprefix = '11.0.0.0/8'"
+    ));
+    assert_eq!(config.originate.len(), 3);
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].starts_with("warning: 10.0.0.0/8 and 10.1.0.0/16 overlap"));
+}
+
+#[test]
 fn a_peer_made_at_run_time_follows_the_files_rules() {
     let config = ok(&format!(
         "{ROUTER}[peer-group.g]\nremote-as = 'external'\nimport = ['accept-all']\nexport = ['accept-all']"

@@ -423,3 +423,12 @@ fn the_kernel_side_is_checked() {
         &["write `\"keep\"` or `\"remove\"`"],
     );
 }
+
+#[test]
+fn a_second_originate_is_found_under_one_that_covers_both() {
+    router_says(
+        "[[originate]]\nprefix = '10.0.0.0/8'\n[[originate]]\nprefix = '10.1.0.0/16'\n\
+         [[originate]]\nprefix = '10.1.0.0/16'",
+        &["10.1.0.0/16 is originated twice"],
+    );
+}
