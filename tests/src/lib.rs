@@ -16,4 +16,4 @@ pub mod table;
 pub mod wait;
 
 pub use lab::{Host, Lab};
-pub use wait::{PATIENCE, wait_for, wait_for_within};
+pub use wait::{PATIENCE, wait_for, wait_for_every, wait_for_within};

@@ -17,7 +17,14 @@ pub fn wait_for<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
 
 /// [`wait_for`] with a deadline of the caller's own.
 #[track_caller]
-pub fn wait_for_within<T>(
+pub fn wait_for_within<T>(patience: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    wait_for_every(POLL, patience, what, probe)
+}
+
+/// [`wait_for_within`], looking as often as the caller wants: for what is timed.
+#[track_caller]
+pub fn wait_for_every<T>(
+    tick: Duration,
     patience: Duration,
     what: &str,
     mut probe: impl FnMut() -> Option<T>,
@@ -31,7 +38,7 @@ pub fn wait_for_within<T>(
             Instant::now() < deadline,
             "waited {patience:?} in vain for: {what}"
         );
-        std::thread::sleep(POLL);
+        std::thread::sleep(tick);
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use godwit_tests::raw::{Raw, RawOpen, UPDATE, frame};
 use godwit_tests::table::Table;
-use godwit_tests::{Host, Lab, wait_for_within};
+use godwit_tests::{Host, Lab, wait_for_every};
 
 use crate::speaker::{ASN, Job, Speaker};
 
@@ -37,7 +37,7 @@ impl fmt::Display for Load {
         match self {
             Load::ToOneAndKernel => f.write_str("full table, one to one, and the kernel"),
             Load::FourTimesTheTable => f.write_str("full table from four, to one"),
-            Load::Reflect { clients } => write!(f, "100,000 routes to {clients} clients"),
+            Load::Reflect { clients } => write!(f, "{REFLECTED} routes to {clients} clients"),
         }
     }
 }
@@ -110,7 +110,7 @@ impl Load {
                 (raw, announcements(&table, address, number, job.reflect))
             })
             .collect();
-        let empty = kernel_count(&us);
+        let empty = us.kernel_route_count(false);
 
         let start = Instant::now();
         let sending: Vec<Raw> = sending
@@ -132,7 +132,7 @@ impl Load {
         let kernel = job.kernel.then(|| {
             // A look costs the kernel tens of milliseconds.
             until("the table in the kernel", 20 * TICK, || {
-                kernel_count(&us) >= empty + prefixes
+                us.kernel_route_count(false) >= empty + prefixes
             });
             start.elapsed()
         });
@@ -146,7 +146,7 @@ impl Load {
         });
         if job.kernel {
             until("the table gone from the kernel", 20 * TICK, || {
-                kernel_count(&us) <= empty
+                us.kernel_route_count(false) <= empty
             });
         }
         let withdrawn = start.elapsed();
@@ -170,13 +170,7 @@ impl Load {
 }
 
 fn until(what: &str, tick: Duration, mut done: impl FnMut() -> bool) {
-    wait_for_within(PATIENCE, what, || {
-        if done() {
-            return Some(());
-        }
-        thread::sleep(tick);
-        None
-    });
+    wait_for_every(tick, PATIENCE, what, || done().then_some(()));
 }
 
 fn session(host: &Host, address: Ipv4Addr, asn: u32) -> Raw {
@@ -193,10 +187,6 @@ fn announcements(table: &Table, next_hop: Ipv4Addr, asn: u32, internal: bool) ->
         table.updates(asn, next_hop, unused)
     };
     bodies.iter().flat_map(|b| frame(UPDATE, b)).collect()
-}
-
-fn kernel_count(host: &Host) -> usize {
-    host.kernel_route_count(false)
 }
 
 /// How many IPv4 prefixes a receiver holds.
@@ -264,7 +254,8 @@ impl Tally {
     }
 }
 
-/// IPv4 NLRI, each as its length above its address.
+/// IPv4 NLRI, each as its length above its address. Bare numbers, because the
+/// receivers share the processors with what they measure.
 fn prefixes(mut bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     std::iter::from_fn(move || {
         let (&length, rest) = bytes.split_first()?;
