@@ -165,7 +165,7 @@ pub(crate) static ORIGINATE: Section = Section {
     ]],
 };
 
-static PEER_ONLY: [Key; 5] = [
+static PEER_ONLY: &[Key] = &[
     key(
         "address",
         "address",
@@ -188,7 +188,7 @@ static PEER_ONLY: [Key; 5] = [
     planned("interface"),
 ];
 
-static PEER_COMMON: [Key; 20] = [
+static PEER_COMMON: &[Key] = &[
     key(
         "remote-as",
         "number, `\"external\"` or `\"internal\"`",
@@ -274,13 +274,13 @@ static PEER_COMMON: [Key; 20] = [
 pub(crate) static PEER_GROUP: Section = Section {
     header: "[peer-group.NAME]",
     doc: "What several peers share. A peer's own keys come first.",
-    keys: &[&PEER_COMMON],
+    keys: &[PEER_COMMON],
 };
 
 pub(crate) static PEER: Section = Section {
     header: "[[peer]]",
     doc: "A neighbour, or a range of them. One table each; takes every key of `[peer-group.NAME]` too.",
-    keys: &[&PEER_ONLY, &PEER_COMMON],
+    keys: &[PEER_ONLY, PEER_COMMON],
 };
 
 pub(crate) static FAMILIES: Section = Section {
@@ -513,7 +513,7 @@ pub(crate) static LOG: Section = Section {
 };
 
 /// In the order of the reference.
-pub(crate) static SECTIONS: [&Section; 12] = [
+pub(crate) static SECTIONS: &[&Section] = &[
     &ROUTER,
     &ORIGINATE,
     &PEER,
@@ -536,7 +536,7 @@ mod tests {
     /// that nobody reads would be taken in silence.
     #[test]
     fn every_key_of_the_schema_is_read() {
-        let places: [(&Section, &str, &str); 15] = [
+        let places: &[(&Section, &str, &str)] = &[
             (&ROUTER, "[router]\n", ""),
             (&ORIGINATE, "[[originate]]\n", ""),
             (&PEER, "[[peer]]\n", ""),

@@ -80,7 +80,7 @@ pub enum InKey {
 }
 
 /// Every field of [`PeerSpec`].
-pub const KNOBS: [(&str, InKey); 15] = [
+pub const KNOBS: &[(&str, InKey)] = &[
     ("address", InKey::IfAsked),
     ("asn", InKey::IfAsked),
     (

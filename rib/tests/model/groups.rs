@@ -31,7 +31,7 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
         let set = PolicySet::compile(&set).unwrap();
         set.chain(&["ask", "accept-all"]).unwrap()
     };
-    for (knob, in_key) in KNOBS {
+    for &(knob, in_key) in KNOBS {
         for asks in [false, true] {
             let mut one = external(1);
             if asks {
