@@ -23,7 +23,10 @@ mod view;
 pub use buf::AttrsBuf;
 pub(crate) use path::segment as path_segment;
 pub use path::{AsPath, Asns, Segment, SegmentKind, Segments};
-pub use view::{AttrIter, AttrsRef, LargeCommunity, Origin, RawAttr};
+pub use view::{AttrIter, AttrsRef, Origin, RawAttr};
+
+pub use crate::community::LargeCommunity;
+pub use crate::community::well_known as community;
 pub(crate) use view::{attribute, push};
 
 /// Attribute type codes (IANA "BGP Path Attributes").
@@ -43,7 +46,10 @@ pub mod code {
     pub const EXT_COMMUNITIES: u8 = 16;
     pub const AS4_PATH: u8 = 17;
     pub const AS4_AGGREGATOR: u8 = 18;
+    pub const IPV6_EXT_COMMUNITIES: u8 = 25;
     pub const LARGE_COMMUNITIES: u8 = 32;
+    /// "Only to Customer" (RFC 9234 §5).
+    pub const OTC: u8 = 35;
 }
 
 /// Attribute flags (RFC 4271 §4.3).
@@ -52,16 +58,4 @@ pub mod flag {
     pub const TRANSITIVE: u8 = 0x40;
     pub const PARTIAL: u8 = 0x20;
     pub const EXTENDED: u8 = 0x10;
-}
-
-/// Well-known communities (RFC 1997, RFC 3765, RFC 7999, RFC 8326, RFC 9494).
-pub mod community {
-    pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
-    pub const LLGR_STALE: u32 = 0xffff_0006;
-    pub const NO_LLGR: u32 = 0xffff_0007;
-    pub const BLACKHOLE: u32 = 0xffff_029a;
-    pub const NO_EXPORT: u32 = 0xffff_ff01;
-    pub const NO_ADVERTISE: u32 = 0xffff_ff02;
-    pub const NO_EXPORT_SUBCONFED: u32 = 0xffff_ff03;
-    pub const NO_PEER: u32 = 0xffff_ff04;
 }

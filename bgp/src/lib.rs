@@ -3,10 +3,12 @@
 //! [`wire`] turns frames into views over their bytes and back, with the verdict
 //! of RFC 7606 for what is malformed; [`attrs`] is the canonical form of path
 //! attributes that the rest of the daemon keeps, compares and edits;
+//! [`community`] names, reads and prints communities of every kind;
 //! [`session`] is the finite state machine of RFC 4271.
 #![forbid(unsafe_code)]
 
 pub mod attrs;
+pub mod community;
 mod parse;
 pub mod session;
 pub mod types;

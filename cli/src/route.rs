@@ -1,7 +1,7 @@
 //! `godwit route`: what was received, chosen and announced; own routes.
 
 use clap::Subcommand;
-use godwit_proto::text::{parse_community, parse_large_community};
+use godwit_proto::text::{Community, LargeCommunity, StandardCommunity};
 use godwit_proto::v1::route_filter::PrefixMatch;
 use godwit_proto::v1::{
     AddRouteRequest, ExplainRouteRequest, ListRoutesRequest, LookupRouteRequest,
@@ -68,8 +68,8 @@ pub struct Filter {
     /// Only this prefix and everything around it.
     #[arg(long, value_name = "PREFIX", value_parser = prefix, group = "prefix_match")]
     covering: Option<IpNet>,
-    /// Only with this community.
-    #[arg(long, value_parser = community)]
+    /// Only with this community, of any kind: `64512:100`, `rt:64512:100`.
+    #[arg(long, value_parser = any_community)]
     community: Option<String>,
     /// Only from this AS.
     #[arg(
@@ -130,6 +130,9 @@ pub struct Add {
     /// As `64512:1:2`; several with commas.
     #[arg(long, value_delimiter = ',', value_parser = large_community)]
     large_community: Vec<String>,
+    /// As `rt:64512:1` or `rt:[2001:db8::1]:1`; several with commas.
+    #[arg(long, value_delimiter = ',', value_parser = extended_community)]
+    extended_community: Vec<String>,
 }
 
 /// A prefix whose host bits are zero: anything else is most likely a slip.
@@ -144,16 +147,31 @@ fn prefix(text: &str) -> Result<IpNet, String> {
     }
 }
 
+/// Text that is a community of the kind, as it is: the daemon reads it again.
+fn any_community(text: &str) -> Result<String, String> {
+    let parsed: Result<Community, _> = text.parse();
+    parsed.map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
 fn community(text: &str) -> Result<String, String> {
-    parse_community(text)
+    let parsed: Result<StandardCommunity, _> = text.parse();
+    parsed
         .map(|_| text.to_owned())
-        .ok_or_else(|| "not a community; write it like 64512:100 or no-export".into())
+        .map_err(|_| "not a community; write it like 64512:100 or no-export".into())
 }
 
 fn large_community(text: &str) -> Result<String, String> {
-    parse_large_community(text)
+    let parsed: Result<LargeCommunity, _> = text.parse();
+    parsed
         .map(|_| text.to_owned())
-        .ok_or_else(|| "not a large community; write it like 64512:1:2".into())
+        .map_err(|_| "not a large community; write it like 64512:1:2".into())
+}
+
+fn extended_community(text: &str) -> Result<String, String> {
+    match text.parse() {
+        Ok(Community::Extended(_) | Community::Ipv6Extended(_)) => Ok(text.to_owned()),
+        _ => Err("not an extended community; write it like rt:64512:100".into()),
+    }
 }
 
 pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<(), Failure> {
@@ -237,6 +255,7 @@ impl Add {
             med: self.med,
             communities: self.community.clone(),
             large_communities: self.large_community.clone(),
+            extended_communities: self.extended_community.clone(),
         }
     }
 }

@@ -223,6 +223,7 @@ fn read(attrs: AttrsRef<'_>) {
         attrs.aggregator(),
     );
     let _ = attrs.communities().count() + attrs.ext_communities().count();
+    let _ = attrs.ipv6_ext_communities().count();
     let _ = attrs.large_communities().count() + attrs.cluster_list().count();
     assert!(matches!(attrs.next_hop, NextHop::V4(_)) || attrs.next_hop.address().is_ipv6());
 }

@@ -1,9 +1,13 @@
 //! Between the protocol's types and messages.
 
+use std::str::FromStr;
+
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Origin as BgpOrigin, SegmentKind, code, flag};
+use godwit_bgp::community::{
+    Community, ExtCommunity, Ipv6ExtCommunity, LargeCommunity, StandardCommunity,
+};
 use godwit_bgp::{Family as BgpFamily, NextHop as BgpNextHop};
 
-use crate::text;
 use crate::v1::{
     AddRouteRequest, Aggregator, AsPathSegment, Attributes, Family, NextHop, Origin, RawAttribute,
     as_path_segment,
@@ -51,11 +55,19 @@ impl From<AttrsRef<'_>> for Attributes {
                 asn: asn.0,
                 address: address.to_string(),
             }),
-            communities: attrs.communities().map(text::community).collect(),
+            communities: attrs
+                .communities()
+                .map(|c| StandardCommunity(c).to_string())
+                .collect(),
             extended_communities: attrs
                 .ext_communities()
-                .map(|c| format!("{:016x}", u64::from_be_bytes(c)))
+                .map(|c| ExtCommunity(c).to_string())
                 .collect(),
+            ipv6_extended_communities: attrs
+                .ipv6_ext_communities()
+                .map(|c| c.to_string())
+                .collect(),
+            only_to_customer: attrs.only_to_customer().map(|asn| asn.0),
             large_communities: attrs.large_communities().map(|c| c.to_string()).collect(),
             originator_id: attrs
                 .originator_id()
@@ -88,7 +100,9 @@ fn has_a_field(code: u8) -> bool {
             | code::ORIGINATOR_ID
             | code::CLUSTER_LIST
             | code::EXT_COMMUNITIES
+            | code::IPV6_EXT_COMMUNITIES
             | code::LARGE_COMMUNITIES
+            | code::OTC
     )
 }
 
@@ -125,41 +139,70 @@ pub fn own_attributes(
     let mut attrs = AttrsBuf::new(next_hop, BgpOrigin::Igp);
     attrs.set_med(request.med);
     attrs.set_local_pref(request.local_pref);
-    let mut communities = Vec::new();
-    for (i, c) in request.communities.iter().enumerate() {
-        communities.push(text::parse_community(c).ok_or_else(|| {
-            (
-                format!("communities[{i}]"),
-                format!("`{c}` is not a community; write it like 64512:100 or no-export"),
-            )
-        })?);
+    let standard: Vec<StandardCommunity> = list(
+        "communities",
+        &request.communities,
+        "a community; write it like 64512:100 or no-export",
+    )?;
+    let standard: Vec<u32> = standard.iter().map(|c| c.0).collect();
+    attrs.community_add(&standard);
+    // The kinds that share one field are told apart by their text.
+    let (mut extended, mut ipv6) = (Vec::new(), Vec::new());
+    let help = "an extended community; write it like rt:64512:100";
+    let mixed: Vec<Community> = list("extended_communities", &request.extended_communities, help)?;
+    for (i, community) in mixed.into_iter().enumerate() {
+        match community {
+            Community::Extended(c) => extended.push(c),
+            Community::Ipv6Extended(c) => ipv6.push(c),
+            Community::Standard(_) | Community::Large(_) => {
+                let text = &request.extended_communities[i];
+                let field = format!("extended_communities[{i}]");
+                return Err((field, format!("`{text}` is not {help}")));
+            }
+        }
     }
-    attrs.community_add(&communities);
-    let mut large = Vec::new();
-    for (i, c) in request.large_communities.iter().enumerate() {
-        large.push(text::parse_large_community(c).ok_or_else(|| {
-            (
-                format!("large_communities[{i}]"),
-                format!("`{c}` is not a large community; write it like 64512:1:2"),
-            )
-        })?);
-    }
-    // Sorted and each once, as RFC 8092 §5 asks of whoever writes them.
-    large.sort_unstable();
-    large.dedup();
-    if !large.is_empty() {
-        let value: Vec<u8> = large
-            .iter()
-            .flatten()
-            .flat_map(|part| part.to_be_bytes())
-            .collect();
-        attrs.set(
-            code::LARGE_COMMUNITIES,
-            flag::OPTIONAL | flag::TRANSITIVE,
-            &value,
-        );
-    }
+    let large: Vec<LargeCommunity> = list(
+        "large_communities",
+        &request.large_communities,
+        "a large community; write it like 64512:1:2",
+    )?;
+    put(
+        &mut attrs,
+        code::EXT_COMMUNITIES,
+        extended,
+        |c: ExtCommunity| c.0,
+    );
+    put(
+        &mut attrs,
+        code::IPV6_EXT_COMMUNITIES,
+        ipv6,
+        |c: Ipv6ExtCommunity| c.0,
+    );
+    put(&mut attrs, code::LARGE_COMMUNITIES, large, |c| c.octets());
     Ok(attrs)
+}
+
+fn list<T: FromStr>(field: &str, texts: &[String], what: &str) -> Result<Vec<T>, (String, String)> {
+    let one = |(i, text): (usize, &String)| {
+        let wrong = |_| (format!("{field}[{i}]"), format!("`{text}` is not {what}"));
+        text.parse().map_err(wrong)
+    };
+    texts.iter().enumerate().map(one).collect()
+}
+
+/// Sorted and each once, as RFC 8092 §5 asks of whoever writes large ones.
+fn put<T: Ord, const N: usize>(
+    attrs: &mut AttrsBuf,
+    code: u8,
+    mut communities: Vec<T>,
+    octets: impl Fn(T) -> [u8; N],
+) {
+    communities.sort_unstable();
+    communities.dedup();
+    if !communities.is_empty() {
+        let value: Vec<u8> = communities.into_iter().flat_map(octets).collect();
+        attrs.set(code, flag::OPTIONAL | flag::TRANSITIVE, &value);
+    }
 }
 
 #[cfg(test)]

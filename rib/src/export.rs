@@ -298,6 +298,8 @@ fn is_known(attr: u8) -> bool {
             | code::ORIGINATOR_ID
             | code::CLUSTER_LIST
             | code::EXT_COMMUNITIES
+            | code::IPV6_EXT_COMMUNITIES
             | code::LARGE_COMMUNITIES
+            | code::OTC
     )
 }

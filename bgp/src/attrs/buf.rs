@@ -107,6 +107,28 @@ impl AttrsBuf {
         self.set_number(code::ORIGINATOR_ID, OPTIONAL, Some(id.0));
     }
 
+    /// Replaces ONLY_TO_CUSTOMER or adds it (RFC 9234 §5).
+    pub fn set_only_to_customer(&mut self, asn: Asn) {
+        self.set_number(code::OTC, OPTIONAL_TRANSITIVE, Some(asn.0));
+    }
+
+    /// Removes what may not leave the AS of both kinds of extended communities
+    /// (RFC 4360 §6, RFC 5701 §2).
+    pub fn remove_non_transitive(&mut self) {
+        let stay = |octets: &[u8]| octets.first().is_none_or(|kind| kind & 0x40 == 0);
+        for (code, unit) in [(code::EXT_COMMUNITIES, 8), (code::IPV6_EXT_COMMUNITIES, 20)] {
+            let old = self.value(code);
+            if old.chunks(unit).all(stay) {
+                continue;
+            }
+            let list: Vec<u8> = (old.chunks(unit).filter(|one| stay(one)))
+                .flatten()
+                .copied()
+                .collect();
+            self.set_list(code, &list);
+        }
+    }
+
     /// Puts a cluster id before the list (RFC 4456 §8).
     pub fn prepend_cluster(&mut self, id: RouterId) {
         let mut list = Scratch::from_slice(&id.0.to_be_bytes());

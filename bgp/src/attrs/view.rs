@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::path::AsPath;
 use super::{code, flag};
+use crate::community::{Ipv6ExtCommunity, LargeCommunity};
 use crate::parse::{self, Parsed};
 use crate::types::{Asn, NextHop, RouterId};
 
@@ -95,20 +96,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A large community (RFC 8092), "65001:1:2".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LargeCommunity {
-    pub global: u32,
-    pub local1: u32,
-    pub local2: u32,
-}
-
-impl fmt::Display for LargeCommunity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.global, self.local1, self.local2)
-    }
-}
-
 /// Attributes in canonical form, borrowed: `bytes` come from
 /// [`Update::canonical_attrs`](crate::wire::Update::canonical_attrs) or an
 /// [`AttrsBuf`](super::AttrsBuf) and are not checked again.
@@ -179,6 +166,12 @@ impl<'a> AttrsRef<'a> {
         chunks.iter().copied()
     }
 
+    /// IPv6-address-specific extended communities (RFC 5701).
+    pub fn ipv6_ext_communities(&self) -> impl Iterator<Item = Ipv6ExtCommunity> + Clone + use<'a> {
+        let (chunks, _) = self.value(code::IPV6_EXT_COMMUNITIES).as_chunks();
+        chunks.iter().map(|c| Ipv6ExtCommunity(*c))
+    }
+
     pub fn large_communities(&self) -> impl Iterator<Item = LargeCommunity> + Clone + use<'a> {
         let (chunks, _) = self.value(code::LARGE_COMMUNITIES).as_chunks::<4>();
         let (chunks, _) = chunks.as_chunks::<3>();
@@ -199,6 +192,11 @@ impl<'a> AttrsRef<'a> {
     pub fn cluster_list(&self) -> impl Iterator<Item = RouterId> + Clone + use<'a> {
         let (chunks, _) = self.value(code::CLUSTER_LIST).as_chunks();
         chunks.iter().map(|c| RouterId(u32::from_be_bytes(*c)))
+    }
+
+    /// ONLY_TO_CUSTOMER (RFC 9234 §5).
+    pub fn only_to_customer(&self) -> Option<Asn> {
+        self.number(code::OTC).map(Asn)
     }
 
     fn value(&self, code: u8) -> &'a [u8] {

@@ -51,7 +51,9 @@ pub(super) const fn category(code: u8) -> Option<u8> {
         | code::EXT_COMMUNITIES
         | code::AS4_PATH
         | code::AS4_AGGREGATOR
-        | code::LARGE_COMMUNITIES => OPTIONAL_TRANSITIVE,
+        | code::IPV6_EXT_COMMUNITIES
+        | code::LARGE_COMMUNITIES
+        | code::OTC => OPTIONAL_TRANSITIVE,
         _ => return None,
     })
 }
@@ -115,11 +117,20 @@ pub(super) fn judge(attr: &RawAttr<'_>, ctx: DecodeContext) -> Verdict {
             8,
             "EXTENDED COMMUNITIES is not a list of eight octets each",
         ),
+        code::IPV6_EXT_COMMUNITIES => list(
+            length,
+            20,
+            "IPv6 EXTENDED COMMUNITIES is not a list of twenty octets each",
+        ),
         code::LARGE_COMMUNITIES => list(
             length,
             12,
             "LARGE_COMMUNITY is not a list of twelve octets each",
         ),
+        // RFC 9234 §5
+        code::OTC if length != 4 => {
+            Withdraw(ATTRIBUTE_LENGTH, "ONLY_TO_CUSTOMER is not four octets")
+        }
         // RFC 6793 §6: their faults cost only themselves
         code::AS4_PATH => match check_as4_path(attr.value) {
             Ok(()) => Drop,

@@ -137,7 +137,10 @@ fn attributes(a: &Attributes, out: &mut Out) -> Result<(), Failure> {
     line("MED", or_nothing(a.med))?;
     line("communities", a.communities.join(" "))?;
     line("large communities", a.large_communities.join(" "))?;
-    line("extended communities", a.extended_communities.join(" "))?;
+    let extended = [&a.extended_communities[..], &a.ipv6_extended_communities].concat();
+    line("extended communities", extended.join(" "))?;
+    let only_to_customer = a.only_to_customer.map(|asn| asn.to_string());
+    line("only to customer", only_to_customer.unwrap_or_default())?;
     if a.atomic_aggregate {
         line("atomic aggregate", "yes".into())?;
     }

@@ -1,6 +1,7 @@
 use godwit_bgp::{Asn, RouterId};
 
 use super::*;
+use crate::text;
 
 fn here() -> BgpNextHop {
     BgpNextHop::V4([10, 0, 0, 1].into())
@@ -34,7 +35,7 @@ fn every_attribute_is_told() {
     assert_eq!(told.communities, ["64512:100", "no-export"]);
     assert_eq!(told.originator_id, "0.0.0.1");
     assert_eq!(told.cluster_list, ["0.0.0.2"]);
-    assert_eq!(told.extended_communities, ["0002fc0000000064"]);
+    assert_eq!(told.extended_communities, ["rt:64512:100"]);
     assert_eq!(
         told.others,
         [RawAttribute {
@@ -51,6 +52,7 @@ fn own_routes_carry_what_was_asked() {
         med: Some(5),
         communities: vec!["no-export".into(), "64512:100".into()],
         large_communities: vec!["3:2:1".into(), "1:2:3".into(), "1:2:3".into()],
+        extended_communities: vec!["rt:[2001:db8::1]:7".into(), "rt:64512:7".into()],
         ..AddRouteRequest::default()
     };
     let attrs = own_attributes(&request, here()).unwrap();
@@ -58,6 +60,8 @@ fn own_routes_carry_what_was_asked() {
     assert_eq!(told.med, Some(5));
     assert_eq!(told.communities, ["no-export", "64512:100"]);
     assert_eq!(told.large_communities, ["1:2:3", "3:2:1"]);
+    assert_eq!(told.extended_communities, ["rt:64512:7"]);
+    assert_eq!(told.ipv6_extended_communities, ["rt:[2001:db8::1]:7"]);
 }
 
 #[test]
@@ -68,4 +72,10 @@ fn a_wrong_community_is_named() {
     };
     let (field, _) = own_attributes(&request, here()).unwrap_err();
     assert_eq!(field, "communities[1]");
+    let request = AddRouteRequest {
+        extended_communities: vec!["rt:1:1".into(), "1:1".into()],
+        ..AddRouteRequest::default()
+    };
+    let (field, _) = own_attributes(&request, here()).unwrap_err();
+    assert_eq!(field, "extended_communities[1]");
 }

@@ -252,7 +252,7 @@ fn aggregator_7_7() {
 
 #[test]
 fn communities_7_8_7_14_and_large() {
-    for (code, unit) in [(8, 4), (16, 8), (32, 12)] {
+    for (code, unit) in [(8, 4), (16, 8), (25, 20), (32, 12)] {
         let malformed = Withdraw(OPTIONAL);
         check("sound", &attr(0xc0, code, &vec![1; unit * 3]), Keep, Keep);
         check("partial", &attr(0xe0, code, &vec![1; unit * 3]), Keep, Keep);
@@ -270,6 +270,22 @@ fn communities_7_8_7_14_and_large() {
             Withdraw(FLAGS),
         );
     }
+}
+
+#[test]
+fn only_to_customer() {
+    check("sound", &attr(0xc0, 35, &[0, 0, 0, 1]), Keep, Keep);
+    check("partial", &attr(0xe0, 35, &[0, 0, 0, 1]), Keep, Keep);
+    for value in [&[][..], &[0; 3], &[0; 5], &[0; 8]] {
+        let malformed = Withdraw(LENGTH);
+        check("length", &attr(0xc0, 35, value), malformed, malformed);
+    }
+    check(
+        "not transitive",
+        &attr(0x80, 35, &[0, 0, 0, 1]),
+        Withdraw(FLAGS),
+        Withdraw(FLAGS),
+    );
 }
 
 #[test]

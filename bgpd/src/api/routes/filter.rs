@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use godwit_bgp::attrs::AttrsRef;
+use godwit_bgp::community::{Community, CommunityError};
 use godwit_bgp::{Asn, Family};
-use godwit_proto::{text, v1};
+use godwit_proto::v1;
 use godwit_rib::{PeerId, PrefixFilter, RouteEntry, RouteQuery, RouteView, Verdict};
 use ipnet::IpNet;
 use tonic::Status;
@@ -24,7 +25,7 @@ pub struct Filter {
     entries: Entries,
     /// In the view of best routes: only from this peer.
     from: Option<PeerId>,
-    community: Option<u32>,
+    community: Option<Community>,
     origin_as: Option<Asn>,
     through_as: Option<Asn>,
     next_hop: Option<IpAddr>,
@@ -107,7 +108,7 @@ impl Filter {
     }
 
     pub fn takes_attrs(&self, attrs: AttrsRef<'_>) -> bool {
-        self.community.is_none_or(|c| attrs.has_community(c))
+        self.community.is_none_or(|c| c.is_in(&attrs))
             && self
                 .origin_as
                 .is_none_or(|asn| attrs.as_path().origin_as() == Some(asn))
@@ -180,14 +181,11 @@ fn prefix(message: &v1::RouteFilter) -> Result<PrefixFilter, Status> {
     }
 }
 
-fn community(text: &str) -> Result<Option<u32>, Status> {
+fn community(text: &str) -> Result<Option<Community>, Status> {
     match text {
         "" => Ok(None),
-        text => text::parse_community(text).map(Some).ok_or_else(|| {
-            error::bad_field(
-                "filter.community",
-                format!("`{text}` is not a community; write it like 64512:100 or no-export"),
-            )
+        text => text.parse().map(Some).map_err(|e: CommunityError| {
+            error::bad_field("filter.community", format!("`{text}` is {e}"))
         }),
     }
 }
