@@ -52,7 +52,7 @@ impl Router for Frr {
     const NAME: &'static str = "frr";
 
     fn start(host: &Host, spec: RouterSpec) -> Frr {
-        require("bgpd", "frr");
+        require("zebra", "frr");
         host.write("bgpd.conf", &configuration(&spec));
         let zebra = launch_zebra(host);
         let process = launch(host);

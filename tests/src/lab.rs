@@ -290,6 +290,16 @@ impl Host {
         must(&["chown", user, &self.dir.to_string_lossy()]);
     }
 
+    /// The first IPv6 address that is not of the link alone: for speakers that
+    /// must be told which one to announce on an IPv4 session.
+    #[track_caller]
+    pub fn ipv6_address(&self) -> String {
+        let shown = self.ip(&["-6", "-br", "addr", "show", "scope", "global"]);
+        let address = shown.split_whitespace().find(|word| word.contains(':'));
+        let address = address.and_then(|word| word.split('/').next());
+        address.expect("the host has an IPv6 address").to_owned()
+    }
+
     /// The kernel's routes as `ip -j route` tells them, unicast and blackhole.
     pub fn routes(&self, family: &str, selector: &[&str]) -> Vec<serde_json::Value> {
         let args: Vec<&str> = ["-j", family, "route", "show"]

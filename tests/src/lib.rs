@@ -7,9 +7,12 @@
 pub mod attrs;
 pub mod bird;
 pub mod child;
+pub mod exabgp;
 pub mod frr;
+pub mod gobgp;
 pub mod godwit;
 pub mod lab;
+pub mod openbgpd;
 pub mod raw;
 pub mod router;
 pub mod table;

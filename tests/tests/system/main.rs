@@ -1,6 +1,6 @@
 //! Whole-system tests; one binary, since linking is what costs.
 //!
-//! They need root (network namespaces), BIRD 2, FRR and built daemons; `./test`
+//! They need root (network namespaces), the other speakers and built daemons; `./test`
 //! sees to all that.
 
 #[macro_use]
@@ -21,6 +21,7 @@ mod macros {
 mod attributes;
 mod demo;
 mod duo;
+mod five;
 mod full_table;
 mod harness;
 mod hostile;
@@ -29,5 +30,6 @@ mod malformed;
 mod operation;
 mod reflection;
 mod restart;
+mod rfcs;
 mod session;
 mod two_octet;
