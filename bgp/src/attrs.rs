@@ -15,12 +15,14 @@
 )]
 
 mod buf;
+mod local;
 mod path;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use buf::AttrsBuf;
+pub use local::Local;
 pub(crate) use path::segment as path_segment;
 pub use path::{AsPath, Asns, Segment, SegmentKind, Segments};
 pub use view::{AttrIter, AttrsRef, Origin, RawAttr};
@@ -31,6 +33,8 @@ pub(crate) use view::{attribute, push};
 
 /// Attribute type codes (IANA "BGP Path Attributes").
 pub mod code {
+    /// Reserved (RFC 4271 §4.3): never on the wire. See [`Local`](super::Local).
+    pub const LOCAL: u8 = 0;
     pub const ORIGIN: u8 = 1;
     pub const AS_PATH: u8 = 2;
     pub const NEXT_HOP: u8 = 3;

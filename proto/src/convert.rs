@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Origin as BgpOrigin, SegmentKind, code, flag};
+use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local, Origin as BgpOrigin, SegmentKind, code, flag};
 use godwit_bgp::community::{
     Community, ExtCommunity, Ipv6ExtCommunity, LargeCommunity, StandardCommunity,
 };
@@ -44,7 +44,19 @@ impl From<BgpNextHop> for NextHop {
 
 impl From<AttrsRef<'_>> for Attributes {
     fn from(attrs: AttrsRef<'_>) -> Self {
+        let Local {
+            weight,
+            table,
+            metric,
+            source,
+            blackhole,
+        } = attrs.local();
         Attributes {
+            weight,
+            kernel_table: table,
+            kernel_metric: metric,
+            preferred_source: source.map(|a| a.to_string()).unwrap_or_default(),
+            blackhole,
             next_hop: Some(attrs.next_hop.into()),
             origin: origin(attrs.origin()) as i32,
             as_path: as_path(attrs),
@@ -90,7 +102,8 @@ impl From<AttrsRef<'_>> for Attributes {
 fn has_a_field(code: u8) -> bool {
     matches!(
         code,
-        code::ORIGIN
+        code::LOCAL
+            | code::ORIGIN
             | code::AS_PATH
             | code::MED
             | code::LOCAL_PREF

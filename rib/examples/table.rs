@@ -122,6 +122,7 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         import: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         next_hop_self: false,
+        weight: 0,
         shared_subnet: false,
     }
 }

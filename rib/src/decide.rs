@@ -17,6 +17,8 @@ use crate::slab::NONE;
 pub enum Step {
     /// There was no rival.
     Only,
+    /// The higher wins; what is ours and has none has [`LOCAL_WEIGHT`].
+    Weight,
     /// Ours go before learned ones.
     Local,
     LocalPref,
@@ -40,6 +42,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Step::Only => "only path",
+            Step::Weight => "weight",
             Step::Local => "local route",
             Step::LocalPref => "local preference",
             Step::AsPathLength => "AS path length",
@@ -55,6 +58,10 @@ impl fmt::Display for Step {
     }
 }
 
+/// The weight of a route of our own that is given none, as other routers have
+/// it: a peer's route with more than this goes ahead of it.
+pub const LOCAL_WEIGHT: u32 = 32768;
+
 /// A path that takes part.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
@@ -63,6 +70,15 @@ pub struct Candidate<'a> {
     pub kind: SessionKind,
     pub key: &'a Key,
     pub igp_cost: u32,
+}
+
+impl Candidate<'_> {
+    fn weight(&self) -> u32 {
+        match self.key.weight {
+            0 if self.peer == PeerId::LOCAL => LOCAL_WEIGHT,
+            weight => weight,
+        }
+    }
 }
 
 /// Buffer for the candidates of one destination.
@@ -121,6 +137,7 @@ impl<'a> View<'a> {
             return;
         }
         let lost = &mut lost;
+        keep_least(all, Step::Weight, |c| u64::from(!c.weight()), lost);
         keep_least(
             all,
             Step::Local,

@@ -163,9 +163,10 @@ impl Export {
             return Err(WhyNot::Policy(outcome.rule.clone()));
         }
         let mut buf = self.scratch.take().unwrap_or_else(|| attrs.owned(attr));
-        buf.assign(attrs.attrs(attr));
+        buf.assign(attrs.attrs(attr).without_local());
         let made = self.edit(&mut buf, source, family, outcome);
-        let made = made.map(|()| attrs.intern(buf.as_ref()));
+        // A rule may have set what goes to nobody.
+        let made = made.map(|()| attrs.intern(buf.as_ref().without_local()));
         self.scratch = Some(buf);
         made
     }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, AttrsRef};
+use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local};
 use godwit_bgp::{Asn, Family, NextHop, SessionKind};
 use godwit_policy::route::{Outcome, PeerContext, PolicyRef, Residual, RuleName};
 use ipnet::IpNet;
@@ -27,6 +27,7 @@ struct ClassKey {
     kind: SessionKind,
     local_asn: Asn,
     own_next_hop: Option<NextHop>,
+    weight: u32,
     /// Only where a rule asks for it.
     neighbour: Option<(IpAddr, Asn)>,
 }
@@ -53,8 +54,7 @@ pub struct Imports {
 pub struct Evaluated<'a> {
     entry: &'a mut Entry<(), Verdict>,
     scratch: &'a mut Option<AttrsBuf>,
-    own_next_hop: Option<NextHop>,
-    local_asn: Asn,
+    key: &'a ClassKey,
     attr_in: AttrId,
 }
 
@@ -67,6 +67,7 @@ impl Imports {
             kind: spec.kind,
             local_asn: spec.local_asn,
             own_next_hop: spec.own_next_hop[family.index()],
+            weight: spec.weight,
             neighbour: policy
                 .0
                 .uses_neighbour()
@@ -157,8 +158,7 @@ impl Imports {
         Evaluated {
             entry,
             scratch: &mut self.scratch,
-            own_next_hop: key.own_next_hop,
-            local_asn: key.local_asn,
+            key,
             attr_in,
         }
     }
@@ -177,10 +177,10 @@ impl Evaluated<'_> {
             Err(verdict) => return Err(*verdict),
             Ok(residual) => pick(residual, net.into()),
         };
-        let (own, asn, attr_in) = (self.own_next_hop, self.local_asn, self.attr_in);
+        let (key, attr_in) = (self.key, self.attr_in);
         let scratch = &mut *self.scratch;
         self.entry.outcome(index, attrs, |outcome, attrs| {
-            accept(outcome, own, asn, attr_in, scratch, attrs)
+            accept(outcome, key, attr_in, scratch, attrs)
         })
     }
 
@@ -214,8 +214,7 @@ pub fn pick(residual: &mut Residual, net: IpNet) -> u16 {
 
 fn accept(
     outcome: &Outcome,
-    own_next_hop: Option<NextHop>,
-    local_asn: Asn,
+    key: &ClassKey,
     attr_in: AttrId,
     scratch: &mut Option<AttrsBuf>,
     attrs: &mut Interner,
@@ -223,14 +222,20 @@ fn accept(
     if !outcome.accept {
         return Err(Verdict::Policy);
     }
-    if outcome.edits.is_empty() {
+    if outcome.edits.is_empty() && key.weight == 0 {
         attrs.retain(attr_in);
         return Ok(attr_in);
     }
     let view = attrs.attrs(attr_in);
     let buf = scratch.get_or_insert_with(|| AttrsBuf::from_ref(view));
     buf.assign(view);
-    outcome.edits.apply(own_next_hop, local_asn, buf);
+    if key.weight != 0 {
+        buf.set_local(Local {
+            weight: key.weight,
+            ..Local::default()
+        });
+    }
+    outcome.edits.apply(key.own_next_hop, key.local_asn, buf);
     Ok(attrs.intern(buf.as_ref()))
 }
 

@@ -32,6 +32,8 @@ pub const DEFAULT_LOCAL_PREF: u32 = 100;
 /// What the decision process and the export rules ask of a block.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Key {
+    /// Of [`Local`](godwit_bgp::attrs::Local).
+    pub weight: u32,
     pub local_pref: u32,
     /// 0 when missing (RFC 4271 §9.1.2.2 c).
     pub med: u32,
@@ -61,6 +63,7 @@ impl Key {
                     .map_or(0, |b| u32::from_be_bytes(*b))
             };
             match attr.code {
+                code::LOCAL => key.weight = attrs.local().weight,
                 code::ORIGIN => key.origin = attr.value.first().copied().unwrap_or(2),
                 code::AS_PATH => {
                     let path = attrs.as_path();
@@ -97,7 +100,7 @@ impl Key {
     }
 }
 
-/// An attribute block: 56 bytes and those of the attributes.
+/// An attribute block: 60 bytes and those of the attributes.
 #[derive(Debug, Default)]
 struct Block {
     bytes: Box<[u8]>,

@@ -34,7 +34,7 @@ mod taps;
 mod work;
 
 pub use api::*;
-pub use decide::Step;
+pub use decide::{LOCAL_WEIGHT, Step};
 pub use fib::{FibAck, FibChange, FibTarget, NextHopSetId, NextHopState, RouteChange};
 pub use group::{InKey, KNOBS};
 pub use path::Verdict;

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::local::Local;
 use super::path::{self, SegmentKind};
 use super::view::{AttrsRef, Origin, RawAttr, push};
 use super::{code, flag};
@@ -89,6 +90,15 @@ impl AttrsBuf {
             let _ = push(&mut kept, attr.flags, attr.code, attr.value);
         }
         self.bytes = kept;
+    }
+
+    /// Replaces what only this router knows of the route.
+    pub fn set_local(&mut self, local: Local) {
+        if local.is_default() {
+            self.remove(code::LOCAL);
+        } else {
+            self.set(code::LOCAL, OPTIONAL, &local.encode());
+        }
     }
 
     pub fn set_origin(&mut self, origin: Origin) {

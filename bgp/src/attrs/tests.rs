@@ -24,10 +24,10 @@ fn set_path(attrs: &mut AttrsBuf, value: &[u8]) {
 /// The form that every edit must keep.
 fn assert_canonical(attrs: &AttrsBuf) {
     let mut again = Vec::new();
-    let mut last = 0;
+    let mut last = None;
     for attr in attrs.as_ref().iter() {
-        assert!(attr.code > last, "{} after {last}", attr.code);
-        last = attr.code;
+        assert!(Some(attr.code) > last, "{} after {last:?}", attr.code);
+        last = Some(attr.code);
         assert!(push(&mut again, attr.flags, attr.code, attr.value));
     }
     assert_eq!(again, attrs.bytes());
@@ -207,6 +207,26 @@ fn other_attributes_are_read() {
     attrs.retain(|a| a.code < 8);
     assert_eq!(attrs.as_ref().iter().last().unwrap().code, code::AGGREGATOR);
     assert_canonical(&attrs);
+}
+
+#[test]
+fn what_only_we_know_stands_first_and_is_left_out_for_others() {
+    let mut attrs = own_route();
+    let plain = attrs.clone();
+    let local = Local {
+        weight: 7,
+        table: Some(100),
+        source: Some(Ipv4Addr::new(10, 0, 0, 1).into()),
+        ..Local::default()
+    };
+    attrs.set_local(local);
+    assert_canonical(&attrs);
+    assert_ne!(attrs, plain);
+    assert_eq!(attrs.as_ref().local(), local);
+    assert_eq!(attrs.as_ref().without_local(), plain.as_ref());
+    assert_eq!(plain.as_ref().without_local(), plain.as_ref());
+    attrs.set_local(Local::default());
+    assert_eq!(attrs, plain);
 }
 
 #[test]

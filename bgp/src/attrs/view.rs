@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use super::local::Local;
 use super::path::AsPath;
 use super::{code, flag};
 use crate::community::{Ipv6ExtCommunity, LargeCommunity};
@@ -114,6 +115,23 @@ impl<'a> AttrsRef<'a> {
         self.iter()
             .take_while(|a| a.code <= code)
             .find(|a| a.code == code)
+    }
+
+    /// What only this router knows of the route.
+    pub fn local(&self) -> Local {
+        match self.iter().next() {
+            Some(first) if first.code == code::LOCAL => Local::decode(first.value),
+            _ => Local::default(),
+        }
+    }
+
+    /// The attributes that others may see.
+    #[must_use]
+    pub fn without_local(self) -> AttrsRef<'a> {
+        match attribute(self.bytes) {
+            Ok((bytes, first)) if first.code == code::LOCAL => AttrsRef { bytes, ..self },
+            _ => self,
+        }
     }
 
     /// ORIGIN; canonical attributes have one.

@@ -172,6 +172,7 @@ impl UpdateEncoder {
     /// Puts the attributes together as this kind of peer wants them, NEXT_HOP
     /// in its place.
     fn fill_template(&mut self, attrs: AttrsRef<'_>, next_hop: Option<[u8; 4]>) {
+        let attrs = attrs.without_local();
         self.template.clear();
         if !self.as4 {
             return self.fill_narrow(attrs, next_hop);

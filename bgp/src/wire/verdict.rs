@@ -77,6 +77,8 @@ pub(super) fn judge(attr: &RawAttr<'_>, ctx: DecodeContext) -> Verdict {
                 "attribute of internal sessions from an external peer",
             );
         }
+        // RFC 4271 §4.3 reserves it, and here it stands for what peers don't decide
+        code::LOCAL => return Discard(OPTIONAL_ATTRIBUTE, "attribute of the reserved type 0"),
         code::AS4_PATH | code::AS4_AGGREGATOR if ctx.as4 => {
             return Discard(
                 OPTIONAL_ATTRIBUTE,

@@ -34,6 +34,7 @@ pub fn peer_spec(
         export: settings.export(),
         next_hop_self: settings.config.next_hop_self,
         shared_subnet,
+        weight: 0,
     }
 }
 

@@ -147,6 +147,13 @@ fn attributes(a: &Attributes, out: &mut Out) -> Result<(), Failure> {
     if let Some(g) = &a.aggregator {
         line("aggregator", format!("AS {} {}", g.asn, g.address))?;
     }
+    line("weight", or_nothing(Some(a.weight).filter(|w| *w > 0)))?;
+    line("kernel table", or_nothing(a.kernel_table))?;
+    line("kernel metric", or_nothing(a.kernel_metric))?;
+    line("preferred source", a.preferred_source.clone())?;
+    if a.blackhole {
+        line("blackhole", "yes".into())?;
+    }
     line("originator id", a.originator_id.clone())?;
     line("cluster list", a.cluster_list.join(" "))?;
     for other in &a.others {

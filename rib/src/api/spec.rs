@@ -58,6 +58,9 @@ pub struct PeerSpec {
     /// hop of a route learned from another such peer there may stand (RFC 4271
     /// §5.1.3, "third party").
     pub shared_subnet: bool,
+    /// Of its routes, unless a rule gives another; higher wins before all that
+    /// a route carries.
+    pub weight: u32,
 }
 
 /// A route that the daemon originates.

@@ -45,6 +45,7 @@ impl GroupKey {
             export,
             next_hop_self,
             shared_subnet,
+            weight: _,
         } = spec;
         let negotiated = |family: Family| families[family.index()];
         let export =
@@ -105,4 +106,5 @@ pub const KNOBS: &[(&str, InKey)] = &[
     ("export", InKey::Always),
     ("next_hop_self", InKey::Always),
     ("shared_subnet", InKey::Always),
+    ("weight", InKey::Never("decides what comes in")),
 ];

@@ -172,6 +172,7 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         export: [policy(lot), policy(lot)],
         next_hop_self: lot.one_in(3),
         shared_subnet: lot.one_in(3),
+        weight: lot.pick(&[0, 0, 0, 5, 40_000]),
     }
 }
 

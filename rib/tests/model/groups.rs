@@ -55,6 +55,7 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "import" => other.import[0] = PolicyRef::reject_all(),
                 "export" => other.export[1] = PolicyRef::reject_all(),
                 "next_hop_self" => other.next_hop_self = true,
+                "weight" => other.weight = 7,
                 "shared_subnet" => other.shared_subnet = true,
                 _ => panic!("{knob}: say here how to turn it"),
             }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use godwit_bgp::attrs::{AttrsBuf, code, community, flag};
+use godwit_bgp::attrs::{AttrsBuf, Local, code, community, flag};
 use godwit_bgp::{Asn, Family, NextHop, SessionKind};
 use godwit_policy::route::{PeerContext, PolicyRef};
-use godwit_rib::{NextHopState, PeerSpec, RibConfig};
+use godwit_rib::{LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
 use ipnet::IpNet;
 
 #[derive(Clone, Debug)]
@@ -83,6 +83,10 @@ impl Naive {
         }
         let family = Family::of(&net.addr());
         let mut buf = received.clone();
+        buf.set_local(Local {
+            weight: spec.weight,
+            ..Local::default()
+        });
         apply(&spec.import[family.index()], spec, net, received, &mut buf).then_some(buf)
     }
 
@@ -125,6 +129,13 @@ impl Naive {
     /// RFC 4271 §9.1.1, §9.1.2.2 a to e.
     fn equals(&self, net: IpNet) -> Vec<Usable> {
         let mut all = self.usable(net);
+        least(&mut all, |p| {
+            let weight = p.attrs.as_ref().local().weight;
+            std::cmp::Reverse(match (weight, p.peer) {
+                (0, None) => LOCAL_WEIGHT,
+                _ => weight,
+            })
+        });
         least(&mut all, |p| p.peer.is_some());
         least(&mut all, |p| {
             std::cmp::Reverse(p.attrs.as_ref().local_pref().unwrap_or(100))
@@ -196,6 +207,7 @@ impl Naive {
             return None;
         }
         let mut out = best.attrs.clone();
+        out.set_local(Local::default());
         if from.is_some() {
             // RFC 4271 §5.
             out.retain(|a| a.code != 100);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, Origin};
+use godwit_bgp::attrs::{AttrsBuf, Local, Origin};
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
-use godwit_rib::{NextHopState, PathFate, PeerSpec, RibConfig, Step};
+use godwit_rib::{LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec, RibConfig, Step};
 use ipnet::IpNet;
 
 use crate::draw::{OUR_AS, OUR_ID};
@@ -51,6 +51,7 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         next_hop_self: false,
         shared_subnet: false,
+        weight: 0,
     }
 }
 
@@ -254,7 +255,46 @@ fn our_own_route_wins_over_all() {
     world.settle();
     world.compare("own");
     let story = world.rib.explain(net(NET)).unwrap();
-    assert_eq!(story.paths[0].fate, PathFate::Best(Step::Local));
+    assert_eq!(story.paths[0].fate, PathFate::Best(Step::Weight));
+}
+
+#[test]
+fn a_peers_route_of_more_weight_than_ours_wins_over_ours() {
+    for (weight, wins) in [
+        (LOCAL_WEIGHT - 1, false),
+        (LOCAL_WEIGHT, false),
+        (LOCAL_WEIGHT + 1, true),
+    ] {
+        let mut world = world();
+        let mut heavy = external(1);
+        heavy.weight = weight;
+        let peer = world.up(heavy);
+        world.announce(peer, &[net(NET)], &via(65101, 1));
+        world.originate(net(NET), AttrsBuf::new(hop(9), Origin::Igp), false);
+        world.settle();
+        world.compare("weight");
+        let story = world.rib.explain(net(NET)).unwrap();
+        assert_eq!(story.paths[0].peer == peer, wins, "{weight}");
+    }
+}
+
+#[test]
+fn the_higher_weight_wins_over_a_higher_local_preference_and_stays_here() {
+    let mut heavy = internal(2);
+    heavy.weight = 1;
+    let won = step(
+        (heavy.clone(), inside(via(1, 1), 100)),
+        (internal(1), inside(via(1, 2), 200)),
+    );
+    assert_eq!(won, Step::Weight);
+    let mut world = world();
+    let heavy = world.up(heavy);
+    let hears = world.up(external(3));
+    world.announce(heavy, &[net(NET)], &inside(via(1, 1), 100));
+    world.settle();
+    world.compare("weight is nobody else's");
+    let told = &world.remotes[&hears.0].table[&net(NET)];
+    assert_eq!(told.as_ref().local(), Local::default());
 }
 
 #[test]

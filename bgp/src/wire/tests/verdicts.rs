@@ -112,6 +112,18 @@ fn origin_7_1() {
 }
 
 #[test]
+fn the_reserved_type_is_dropped_whatever_it_says() {
+    for flags in [0, 0x40, 0x80, 0xc0] {
+        check(
+            "type 0",
+            &attr(flags, 0, &[1, 0, 0, 0, 9]),
+            Discard,
+            Discard,
+        );
+    }
+}
+
+#[test]
 fn as_path_7_2() {
     let check_path = |name, value: &[u8], expected| {
         check(name, &attr(0x50, 2, value), expected, expected);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use godwit_bgp::attrs::AttrsRef;
 use godwit_proto::v1;
-use godwit_rib::{ExplainedPath, Explanation, PathFate, Rib, Step, WhyNot};
+use godwit_rib::{ExplainedPath, Explanation, LOCAL_WEIGHT, PathFate, PeerId, Rib, Step, WhyNot};
 use ipnet::IpNet;
 
 use super::batch::{errno, name, rejected_by};
@@ -112,6 +112,10 @@ fn against(step: Step, path: &ExplainedPath, best: Option<&ExplainedPath>) -> St
     let value = |path: &ExplainedPath| {
         let attrs = attrs(path);
         match step {
+            Step::Weight => Some(match (attrs.local().weight, path.peer) {
+                (0, PeerId::LOCAL) => LOCAL_WEIGHT.to_string(),
+                (weight, _) => weight.to_string(),
+            }),
             // RFC 4271 §9.1.1, §9.1.2.2 (c): what stands in for an absent one.
             Step::LocalPref => Some(attrs.local_pref().unwrap_or(100).to_string()),
             Step::Med => Some(attrs.med().unwrap_or(0).to_string()),
