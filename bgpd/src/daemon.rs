@@ -47,15 +47,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::control::desired::Desired;
+use crate::control::listeners::Listeners;
 use crate::control::task::{ControlTask, Ended, Inputs};
-use crate::control::{Control, Identity, ListenerStatus, Loaded, Shared, resolve};
+use crate::control::{Control, Identity, Loaded, Shared, resolve};
 use crate::identity::{self, StateFile};
 use crate::interfaces::Interfaces;
 use crate::kernel::ToRib;
-use crate::listener::{self, Stranger};
 use crate::peer::{self, Registry};
 use crate::ribthread::{self, Inbox, Notices};
 use crate::{api, clock, links};
@@ -107,10 +107,6 @@ pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let on_stop = match config.fib.on_stop {
-        godwit_config::OnStop::Keep => OnStop::Keep,
-        godwit_config::OnStop::Remove => OnStop::Remove,
-    };
     let loaded = Loaded {
         config: Arc::new(config),
         path: options.config.clone(),
@@ -127,6 +123,10 @@ pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
     if routes.join().is_err() || ended? == Ended::Failed {
         return Err(anyhow!("the RIB thread failed").into());
     }
+    let on_stop = match shared.loaded.load().config.fib.on_stop {
+        godwit_config::OnStop::Keep => OnStop::Keep,
+        godwit_config::OnStop::Remove => OnStop::Remove,
+    };
     if let Some(fib) = &shared.fib
         && !fib.stop(on_stop, FIB_PATIENCE)
     {
@@ -159,6 +159,7 @@ impl Engine {
             .context("cannot start the RIB thread")?;
         let shared = Arc::new(Shared {
             identity,
+            started: Arc::clone(&config),
             loaded: ArcSwap::from_pointee(loaded),
             listeners: ArcSwap::default(),
             registry: Arc::new(Registry::default()),
@@ -188,8 +189,8 @@ impl Engine {
             commands: commands_in,
             strangers: strangers_in,
             notices: self.notices,
+            listeners: Listeners::new(strangers),
         };
-        listen(&shared, &strangers);
         if let Err(e) = links::spawn(Arc::clone(&shared.registry)) {
             warn!("cannot watch links: {e}");
         }
@@ -229,27 +230,6 @@ fn start_fib(config: &Config, inbox: &Arc<Inbox>) -> anyhow::Result<Option<FibHa
     Fib::spawn(resolve::fib_config(config), sink)
         .map(Some)
         .context("cannot reach the kernel's routing (are we root?)")
-}
-
-/// Opens every listening socket of the file. One that cannot be opened shows in
-/// the status and keeps nothing else from working.
-fn listen(shared: &Shared, strangers: &mpsc::Sender<Stranger>) {
-    let addresses = shared.loaded.load().config.router.listen.clone();
-    let statuses = addresses.into_iter().map(|address| {
-        let error = match listener::bind(address) {
-            Ok(socket) => {
-                let registry = Arc::clone(&shared.registry);
-                tokio::spawn(listener::serve(socket, registry, strangers.clone()));
-                None
-            }
-            Err(e) => {
-                error!(%address, "cannot listen: {e}");
-                Some(e.to_string())
-            }
-        };
-        ListenerStatus { address, error }
-    });
-    shared.listeners.store(Arc::new(statuses.collect()));
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reloads.

@@ -61,7 +61,11 @@ impl Node {
         let interfaces = Arc::new(Interfaces::fixed(&addresses));
         let (engine, _) = Engine::start(loaded, identity, interfaces).unwrap();
         let (control, _) = engine.open(100);
-        let listeners = control.listeners();
+        let mut listeners = control.listeners();
+        while listeners.is_empty() {
+            tokio::task::yield_now().await;
+            listeners = control.listeners();
+        }
         assert!(listeners.iter().all(|l| l.error.is_none()), "{listeners:?}");
         Node { control, directory }
     }
@@ -262,12 +266,46 @@ async fn a_setting_of_the_session_restarts_it() {
         + &peer(a, b, 65002, "hold-time = \"30s\"")
         + &originate("2001:db8:1::/48");
     let changes = left.reload(&changed).await.unwrap();
-    assert_eq!(changes, [format!("peer {b} changed, its session restarts")]);
+    let expected = format!("peer {b} changed, its session restarts for hold-time");
+    assert_eq!(changes, [expected]);
     let is = |s: &PeerStatus| {
         let hold = s.session.as_ref().map(|s| s.negotiated.hold_time);
         hold == Some(Duration::from_secs(30))
     };
     left.until(b, "established anew", is).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_open_told_of_leaves_the_session_alone() {
+    let (left, a, _right, b) = pair().await;
+    left.established(b).await;
+    let lines = "next-hop-self = true\nkeepalive = \"1s\"\ndescription = \"x\"\n";
+    let text = peer(a, b, 65002, lines)
+        .replace(&format!("local-address = \"{a}\"\n"), "")
+        .replace("remote-as = 65002", "remote-as = \"external\"")
+        .replace("\"1s\"\nnext-hop", "\"3s\"\nnext-hop");
+    let changed = router(65001, a) + &text + &originate("2001:db8:1::/48");
+    let changes = left.reload(&changed).await.unwrap();
+    assert_eq!(changes, [format!("peer {b} changed")]);
+    let is = |s: &PeerStatus| {
+        let keepalive = s.session.as_ref().map(|s| s.negotiated.keepalive);
+        keepalive == Some(Duration::from_secs(1))
+    };
+    left.until(b, "with the new interval", is).await;
+    assert_eq!(left.sessions_had(b), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_come_and_go_with_the_file() {
+    let (a, _) = addresses();
+    let node = Node::start(&router(65001, a)).await;
+    let at = |port: u16| tokio::net::TcpStream::connect((IpAddr::from(a), port));
+    at(PORT).await.unwrap();
+    let other = router(65001, a).replace(&format!(":{PORT}"), &format!(":{}", PORT + 1));
+    node.reload(&other).await.unwrap();
+    at(PORT + 1).await.unwrap();
+    assert!(at(PORT).await.is_err());
+    assert_eq!(node.control.listeners().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

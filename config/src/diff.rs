@@ -1,51 +1,101 @@
-//! What a reload changes.
+//! What a reload changes, key by key, and what each key does to what runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::model::{Config, PeerConfig, PeerKey};
+use crate::model::RouterConfig;
+use crate::model::{ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey};
 
 /// The difference of two configurations, as the daemon applies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
     pub peers_added: Vec<PeerKey>,
     pub peers_removed: Vec<PeerKey>,
-    pub peers_changed: Vec<(PeerKey, ChangeKind)>,
-    /// Our AS or router id: every session starts anew.
-    pub identity_changed: bool,
-    /// Paths, cluster id: applied to the RIB in place.
-    pub router_changed: bool,
-    pub listen_changed: bool,
+    pub peers_changed: Vec<(PeerKey, PeerChange)>,
     /// Some `[[originate]]` came, went or changed.
     pub originate_changed: bool,
-    pub fib_changed: bool,
-    pub next_hop_changed: bool,
-    pub api_changed: bool,
-    pub log_changed: bool,
+    /// Keys outside of peers, as `[router] asn`.
+    pub keys: Vec<(&'static str, Scope)>,
+    /// Policies and sets that came, went or read otherwise; those that no peer
+    /// uses, too.
+    pub policies: Vec<String>,
 }
 
-/// How a changed peer is treated.
+/// What a key of a peer does to its session when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// What was agreed in OPEN, or where the connection goes: it ends with
+    /// Cease/Other Configuration Change (RFC 4486) and comes up anew.
+    Restart,
+    /// Ends or starts it: that is what the key is for.
+    Switch,
+    /// What the peer sent is judged anew, without asking it.
+    Import,
+    /// The peer is sent the difference.
+    Export,
+    /// Applied to the running session; the peer is sent the difference, if any.
+    InPlace,
+    /// Counts from the next connection on.
+    NextConnection,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::Restart => "the session restarts",
+            Effect::Switch => "ends or starts the session",
+            Effect::Import => "what was received is judged anew",
+            Effect::Export => "the peer is sent the difference",
+            Effect::InPlace => "applied to the running session",
+            Effect::NextConnection => "counts from the next connection on",
+        })
+    }
+}
+
+/// What a key outside of peers does when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Live,
+    /// Takes effect when the daemon is restarted.
+    Daemon,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Live => "applied while running",
+            Scope::Daemon => "takes effect when the daemon is restarted",
+        })
+    }
+}
+
+/// The keys of a peer that differ, in the order of [`peer_keys`]; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// What was agreed in OPEN, or where the connection goes, changed: end the
-    /// session with Cease/Other Configuration Change (RFC 4486) and start anew.
-    /// Names the first key that differs.
-    Restart(&'static str),
-    /// The session stays.
-    Soft(SoftChange),
+pub struct PeerChange {
+    pub keys: Vec<(&'static str, Effect)>,
 }
 
-/// Parts that change under a running session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SoftChange {
-    pub import: bool,
-    pub export: bool,
-    /// Timers that only matter while connecting, and the description.
-    pub other: bool,
+impl PeerChange {
+    /// The keys for which the session has to come up anew.
+    pub fn restarts(&self) -> impl Iterator<Item = &'static str> {
+        let restart = |(_, effect): &&(&str, Effect)| *effect == Effect::Restart;
+        self.keys.iter().filter(restart).map(|(key, _)| *key)
+    }
+
+    pub fn has(&self, effect: Effect) -> bool {
+        self.keys.iter().any(|(_, other)| *other == effect)
+    }
 }
 
 impl Diff {
     pub fn is_empty(&self) -> bool {
         *self == Diff::default()
+    }
+
+    /// Keys that only a restart of the daemon brings about.
+    pub fn needs_restart(&self) -> impl Iterator<Item = &'static str> {
+        let daemon = |(_, scope): &&(&str, Scope)| *scope == Scope::Daemon;
+        self.keys.iter().filter(daemon).map(|(key, _)| *key)
     }
 }
 
@@ -61,16 +111,6 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         let keys = left.keys().copied();
         keys.filter(|key| !right.contains_key(key)).collect()
     };
-    let identity = |config: &Config| (config.router.asn, config.router.router_id);
-    let rib = |config: &Config| {
-        let r = &config.router;
-        (
-            r.cluster_id,
-            r.multipath_relax,
-            r.max_paths_external,
-            r.max_paths_internal,
-        )
-    };
     Diff {
         peers_added: missing_in(&after, &before),
         peers_removed: missing_in(&before, &after),
@@ -78,19 +118,39 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
             .iter()
             .filter_map(|(key, new)| Some((*key, change(before.get(key)?, new)?)))
             .collect(),
-        identity_changed: identity(old) != identity(new),
-        router_changed: rib(old) != rib(new),
-        listen_changed: old.router.listen != new.router.listen,
         originate_changed: old.originate != new.originate,
-        fib_changed: old.fib != new.fib,
-        next_hop_changed: old.next_hop != new.next_hop,
-        api_changed: old.api != new.api,
-        log_changed: old.log != new.log,
+        keys: differing(global(old, new)),
+        policies: policies(old, new),
     }
 }
 
-/// `None`: alike. Walks every field: one that is added must be put in a class.
-pub fn change(old: &PeerConfig, new: &PeerConfig) -> Option<ChangeKind> {
+type Compared<E> = Vec<(&'static str, bool, E)>;
+
+fn differing<E>(keys: Compared<E>) -> Vec<(&'static str, E)> {
+    let differs = keys.into_iter().filter(|(_, differs, _)| *differs);
+    differs.map(|(key, _, effect)| (key, effect)).collect()
+}
+
+/// `None`: alike.
+pub fn change(old: &PeerConfig, new: &PeerConfig) -> Option<PeerChange> {
+    let keys = differing(compare(old, new));
+    (!keys.is_empty()).then_some(PeerChange { keys })
+}
+
+/// Every key of a peer and what its change does, for the reference.
+pub(crate) fn peer_keys(sample: &PeerConfig) -> Vec<(&'static str, Effect)> {
+    let all = compare(sample, sample).into_iter();
+    all.map(|(key, _, effect)| (key, effect)).collect()
+}
+
+/// The same of the keys outside of peers.
+pub(crate) fn global_keys(sample: &Config) -> Vec<(&'static str, Scope)> {
+    let all = global(sample, sample).into_iter();
+    all.map(|(key, _, scope)| (key, scope)).collect()
+}
+
+/// Walks every field: one that is added must be put in a class.
+fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
     let PeerConfig {
         key: _,
         group,
@@ -111,35 +171,142 @@ pub fn change(old: &PeerConfig, new: &PeerConfig) -> Option<ChangeKind> {
         import,
         export,
     } = old;
-    let restart = [
-        ("disabled", *disabled != new.disabled),
-        ("remote-as", *remote_as != new.remote_as),
-        ("remote-as", *external != new.external),
-        ("hold-time", *hold_time != new.hold_time),
-        ("keepalive", *keepalive != new.keepalive),
-        ("passive", *passive != new.passive),
-        ("port", *port != new.port),
-        ("local-address", *local_address != new.local_address),
-        ("multihop", *multihop != new.multihop),
-        ("next-hop-self", *next_hop_self != new.next_hop_self),
+    let policy = |a: &[crate::PolicyChain; 2], b: &[crate::PolicyChain; 2]| {
+        a.iter().zip(b).any(|(a, b)| a != b)
+    };
+    vec![
+        ("disabled", *disabled != new.disabled, Effect::Switch),
+        (
+            "remote-as",
+            *remote_as != new.remote_as || *external != new.external,
+            Effect::Restart,
+        ),
+        ("hold-time", *hold_time != new.hold_time, Effect::Restart),
+        ("port", *port != new.port, Effect::Restart),
+        (
+            "local-address",
+            *local_address != new.local_address,
+            Effect::Restart,
+        ),
+        ("multihop", *multihop != new.multihop, Effect::Restart),
+        ("family", *families != new.families, Effect::Restart),
+        ("import", policy(import, &new.import), Effect::Import),
+        ("export", policy(export, &new.export), Effect::Export),
+        (
+            "next-hop-self",
+            *next_hop_self != new.next_hop_self,
+            Effect::InPlace,
+        ),
         (
             "route-reflector-client",
             *route_reflector_client != new.route_reflector_client,
+            Effect::InPlace,
         ),
-        ("family", *families != new.families),
-    ];
-    if let Some((key, _)) = restart.into_iter().find(|(_, differs)| *differs) {
-        return Some(ChangeKind::Restart(key));
-    }
-    let policy = |a: &[crate::PolicyChain; 2], b: &[crate::PolicyChain; 2]| {
-        a.iter().zip(b).any(|(a, b)| a.policy != b.policy)
-    };
-    let soft = SoftChange {
-        import: policy(import, &new.import),
-        export: policy(export, &new.export),
-        other: *group != new.group
-            || *description != new.description
-            || *connect_retry != new.connect_retry,
-    };
-    (soft != SoftChange::default()).then_some(ChangeKind::Soft(soft))
+        ("keepalive", *keepalive != new.keepalive, Effect::InPlace),
+        (
+            "description",
+            *description != new.description,
+            Effect::InPlace,
+        ),
+        ("group", *group != new.group, Effect::InPlace),
+        ("passive", *passive != new.passive, Effect::NextConnection),
+        (
+            "connect-retry",
+            *connect_retry != new.connect_retry,
+            Effect::NextConnection,
+        ),
+    ]
+}
+
+/// The same for what is not a peer's.
+fn global(old: &Config, new: &Config) -> Compared<Scope> {
+    let RouterConfig {
+        asn,
+        router_id,
+        listen,
+        cluster_id,
+        multipath_relax,
+        max_paths_external,
+        max_paths_internal,
+    } = &old.router;
+    let FibConfig {
+        enabled,
+        table,
+        metric,
+        protocol,
+        on_stop,
+    } = &old.fib;
+    let NextHopConfig {
+        require,
+        via_default,
+    } = &old.next_hop;
+    let ApiConfig { unix, group } = &old.api;
+    let LogConfig { level, format } = &old.log;
+    let (router, fib, hop) = (&new.router, &new.fib, &new.next_hop);
+    vec![
+        ("[router] asn", *asn != router.asn, Scope::Daemon),
+        (
+            "[router] router-id",
+            *router_id != router.router_id,
+            Scope::Daemon,
+        ),
+        ("[router] listen", *listen != router.listen, Scope::Live),
+        (
+            "[router] cluster-id",
+            *cluster_id != router.cluster_id,
+            Scope::Live,
+        ),
+        (
+            "[router] multipath-relax",
+            *multipath_relax != router.multipath_relax,
+            Scope::Live,
+        ),
+        (
+            "[router] max-paths-external",
+            *max_paths_external != router.max_paths_external,
+            Scope::Live,
+        ),
+        (
+            "[router] max-paths-internal",
+            *max_paths_internal != router.max_paths_internal,
+            Scope::Live,
+        ),
+        ("[fib] enabled", *enabled != fib.enabled, Scope::Daemon),
+        ("[fib] table", *table != fib.table, Scope::Daemon),
+        ("[fib] metric", *metric != fib.metric, Scope::Daemon),
+        ("[fib] protocol", *protocol != fib.protocol, Scope::Daemon),
+        ("[fib] on-stop", *on_stop != fib.on_stop, Scope::Live),
+        ("[next-hop] require", *require != hop.require, Scope::Daemon),
+        (
+            "[next-hop] via-default",
+            *via_default != hop.via_default,
+            Scope::Daemon,
+        ),
+        ("[api] unix", *unix != new.api.unix, Scope::Daemon),
+        ("[api] group", *group != new.api.group, Scope::Daemon),
+        ("[log] level", *level != new.log.level, Scope::Live),
+        ("[log] format", *format != new.log.format, Scope::Daemon),
+    ]
+}
+
+/// Names of policies and sets that are not alike in both.
+fn policies(old: &Config, new: &Config) -> Vec<String> {
+    let (old, new) = (old.policy_spec(), new.policy_spec());
+    let mut names = unlike(&old.prefix_sets, &new.prefix_sets, "prefix-set ");
+    names.extend(unlike(&old.policies, &new.policies, ""));
+    names
+}
+
+fn unlike<V: PartialEq>(
+    old: &BTreeMap<String, V>,
+    new: &BTreeMap<String, V>,
+    what: &str,
+) -> Vec<String> {
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    let other = new
+        .iter()
+        .filter(|(name, value)| old.get(*name) != Some(*value));
+    let mut names: Vec<&String> = gone.chain(other.map(|(name, _)| name)).collect();
+    names.sort();
+    names.iter().map(|name| format!("{what}{name}")).collect()
 }

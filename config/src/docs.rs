@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::diff::{global_keys, peer_keys};
 use crate::schema::{ROOT, SECTIONS, Section, Status};
 
 const INTRO: &str = "# Configuration
@@ -55,8 +56,36 @@ pub fn reference() -> String {
         }
         render(section, &mut out);
     }
+    effects(&mut out);
     out
 }
+
+const EFFECTS: &str = "
+## What a change of each key does
+
+The daemon compares the new file with what runs and touches only what differs. A `[[peer]]` that comes or goes, or whose
+`address` or `range` changes, is another peer. `[[originate]]`, policies and sets are applied while running: what was
+received is judged anew and peers are sent the difference.
+`local-address` and `remote-as` leave a session alone that has that address, or that AS, already.
+";
+
+/// What the daemon does, told from the very lists that it goes by.
+fn effects(out: &mut String) {
+    let sample = crate::parse("sample", SAMPLE).unwrap_or_else(|e| panic!("{e}"));
+    out.push_str(EFFECTS);
+    out.push_str("\n| key of a peer or its group | when it changes |\n|---|---|\n");
+    let peers = sample.peers.first().map(peer_keys).unwrap_or_default();
+    for (key, effect) in peers {
+        let _ = writeln!(out, "| `{key}` | {effect} |");
+    }
+    out.push_str("\n| other key | when it changes |\n|---|---|\n");
+    for (key, scope) in global_keys(&sample) {
+        let _ = writeln!(out, "| `{key}` | {scope} |");
+    }
+}
+
+const SAMPLE: &str =
+    "[router]\nasn = 64512\n[[peer]]\naddress = \"10.0.0.1\"\nremote-as = \"internal\"\n";
 
 fn render(section: &Section, out: &mut String) {
     let mut line = |text: String| {
@@ -84,5 +113,24 @@ fn render(section: &Section, out: &mut String) {
         .collect();
     if !planned.is_empty() {
         let _ = writeln!(out, "\nNot in this version: {}.", planned.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::PEER;
+
+    /// A key that nobody says what a reload does with.
+    #[test]
+    fn every_key_of_a_peer_has_an_effect() {
+        let sample = crate::parse("sample", SAMPLE).unwrap();
+        let told = peer_keys(&sample.peers[0]);
+        // What names the peer, and tables whose keys stand for themselves.
+        let names = ["address", "range"];
+        for key in PEER.all_keys().filter(|k| k.status != Status::Planned) {
+            let known = told.iter().any(|(name, _)| *name == key.name);
+            assert!(known || names.contains(&key.name), "{}", key.name);
+        }
     }
 }

@@ -18,7 +18,7 @@ mod suggest;
 mod syntax;
 mod values;
 
-pub use diff::{ChangeKind, Diff, SoftChange, change, diff};
+pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{

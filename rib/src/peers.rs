@@ -95,6 +95,15 @@ impl Peers {
         PeerId(id)
     }
 
+    /// Brings the brief up to a spec that was replaced.
+    pub fn spec_changed(&mut self, id: PeerId) {
+        if let Some(spec) = self.at(id).map(|peer| &peer.spec) {
+            let (kind, router_id) = (spec.kind, spec.router_id);
+            let brief = &mut self.briefs.0[usize::from(id.0)];
+            (brief.kind, brief.router_id) = (kind, router_id);
+        }
+    }
+
     /// From now on its paths are stale.
     pub fn down(&mut self, id: PeerId) {
         let brief = &mut self.briefs.0[usize::from(id.0)];

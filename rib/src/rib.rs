@@ -181,30 +181,50 @@ impl Rib {
         up.for_each(|(id, _)| self.sweep.request(id, Task::Reimport));
     }
 
-    /// The import policies of a peer are now these; its routes are judged anew,
-    /// from what was received.
-    pub fn set_import(&mut self, id: PeerId, import: [PolicyRef; 2]) {
+    /// The peer is now this one: policies, role, what we put as next hop. Its
+    /// session goes on, so what its OPEN said must be as before. Its routes are
+    /// judged anew, from what was received, where that may come out otherwise,
+    /// and whoever is to be sent something else is sent the difference.
+    pub fn set_spec(&mut self, id: PeerId, spec: PeerSpec) {
         let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
             return;
         };
-        if peer.spec.import == import {
+        if peer.spec == spec {
             return;
         }
-        peer.spec.import = import;
-        let old = peer.import;
-        peer.import = Family::ALL.map(|family| self.imports.join(&peer.spec, family));
-        old.into_iter().for_each(|class| self.imports.leave(class));
-        self.sweep.request(id, Task::Reimport);
+        let old = std::mem::replace(&mut peer.spec, spec);
+        let import = Family::ALL.map(|family| self.imports.join(&peer.spec, family));
+        let was = std::mem::replace(&mut peer.import, import);
+        let policies_alone = peer.spec
+            == PeerSpec {
+                import: peer.spec.import.clone(),
+                export: peer.spec.export.clone(),
+                ..old
+            };
+        was.into_iter().for_each(|class| self.imports.leave(class));
+        if was != import {
+            self.sweep.request(id, Task::Reimport);
+        }
+        self.groups.spec_changed(id);
+        if !policies_alone {
+            self.core.peers.spec_changed(id);
+            self.own_addresses();
+            // It is also the source of routes: others may get them otherwise now.
+            self.redecide = Some(Mark::FIRST);
+        }
     }
 
-    /// The export policies of a peer are now these; it is sent the difference.
+    /// The import policies of a peer are now these.
+    pub fn set_import(&mut self, id: PeerId, import: [PolicyRef; 2]) {
+        if let Some(spec) = self.core.peers.up(id).map(|peer| peer.spec.clone()) {
+            self.set_spec(id, PeerSpec { import, ..spec });
+        }
+    }
+
+    /// The export policies of a peer are now these.
     pub fn set_export(&mut self, id: PeerId, export: [PolicyRef; 2]) {
-        let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
-            return;
-        };
-        if peer.spec.export != export {
-            peer.spec.export = export;
-            self.groups.spec_changed(id);
+        if let Some(spec) = self.core.peers.up(id).map(|peer| peer.spec.clone()) {
+            self.set_spec(id, PeerSpec { export, ..spec });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::io::{ConnId, Direction, State};
-use super::negotiate::Negotiated;
+use super::negotiate::{Negotiated, keepalive_interval};
 use super::timers::ConnTimers;
 use crate::wire::{Capability, Open};
 
@@ -40,6 +40,18 @@ impl Conn {
         match &self.phase {
             Phase::OpenSent(_) => None,
             Phase::OpenConfirm(n) | Phase::Established(n) => Some(n),
+        }
+    }
+
+    /// Another interval between keepalives, within what was negotiated.
+    pub(super) fn set_keepalive(&mut self, configured: Option<Duration>) {
+        let (Phase::OpenConfirm(n) | Phase::Established(n)) = &mut self.phase else {
+            return;
+        };
+        let interval = keepalive_interval(n.hold_time, configured);
+        if interval != n.keepalive {
+            n.keepalive = interval;
+            self.timers.shorten_keepalive(interval);
         }
     }
 

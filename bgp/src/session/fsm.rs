@@ -229,9 +229,13 @@ impl Session {
     }
 
     /// Takes effect with the next OPEN that is sent and, for the retry and idle
-    /// hold times, with the next timer that is started. Whatever was said in an
-    /// OPEN wants a [`Reset`](Input::Reset) with Other Configuration Change too.
+    /// hold times, with the next timer that is started; the keepalive interval,
+    /// of which no OPEN tells, at once. Whatever was said in an OPEN wants a
+    /// [`Reset`](Input::Reset) with Other Configuration Change too.
     pub fn set_config(&mut self, config: SessionConfig) {
+        for conn in &mut self.conns {
+            conn.set_keepalive(config.keepalive);
+        }
         self.config = config;
     }
 

@@ -137,7 +137,7 @@ fn ipv6_next_hops_for_ipv4(capability: &Capability) -> bool {
 
 /// A third of the hold time, or less if configured; never under one second
 /// (RFC 4271 §4.4).
-fn keepalive_interval(hold_time: Duration, configured: Option<Duration>) -> Duration {
+pub(super) fn keepalive_interval(hold_time: Duration, configured: Option<Duration>) -> Duration {
     if hold_time.is_zero() {
         return Duration::ZERO;
     }

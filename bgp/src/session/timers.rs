@@ -101,6 +101,12 @@ impl ConnTimers {
         self.sent = now;
     }
 
+    /// The next one is due after `keepalive` at the latest; where the interval
+    /// grew, the one after it.
+    pub(super) fn shorten_keepalive(&mut self, keepalive: Duration) {
+        self.keepalive = self.keepalive.min(keepalive);
+    }
+
     pub(super) fn sent(&mut self, now: Duration) {
         self.sent = now;
     }

@@ -79,7 +79,9 @@ impl v1::daemon_server::Daemon for Service {
                 node_name: identity.node.clone(),
                 asn: identity.asn.0,
                 router_id: identity.router_id.to_string(),
-                cluster_id: identity.cluster_id.to_string(),
+                cluster_id: (loaded.config.router.cluster_id)
+                    .unwrap_or(identity.router_id)
+                    .to_string(),
             }),
             configuration: Some(v1::Configuration {
                 file: loaded.path.display().to_string(),

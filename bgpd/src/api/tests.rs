@@ -58,7 +58,9 @@ impl Daemon {
         });
         let (rib, _, _) = ribthread::spawn(rib, None, Arc::new(Inbox::default())).unwrap();
         let registry = Arc::new(Registry::default());
+        let config = Arc::new(config);
         let shared = Shared {
+            started: Arc::clone(&config),
             identity: Identity {
                 node: "host-a".into(),
                 asn: config.router.asn,
@@ -66,7 +68,7 @@ impl Daemon {
                 cluster_id: id,
             },
             loaded: ArcSwap::from_pointee(Loaded {
-                config: Arc::new(config),
+                config,
                 path: "/etc/godwit/godwit.toml".into(),
                 at: SystemTime::now(),
                 last_error: None,

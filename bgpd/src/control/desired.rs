@@ -7,6 +7,7 @@ use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
 use crate::peer::PeerSettings;
+use crate::status::SessionStatus;
 
 /// Any neighbour from `range` becomes a peer like `template`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +42,10 @@ impl Desired {
 pub enum Step {
     AddPeer(PeerSettings),
     RemovePeer(IpAddr),
-    /// `reset`: the session has to come up anew for it.
+    /// The session has to come up anew for the keys of `restart`.
     ChangePeer {
         settings: PeerSettings,
-        reset: bool,
+        restart: Vec<&'static str>,
     },
     Originate(LocalRoute),
     Withdraw(IpNet),
@@ -57,8 +58,11 @@ impl Step {
         match self {
             Step::AddPeer(s) => format!("peer {} added", s.address),
             Step::RemovePeer(address) => format!("peer {address} removed"),
-            Step::ChangePeer { settings, reset } => {
-                let how = if *reset { ", its session restarts" } else { "" };
+            Step::ChangePeer { settings, restart } => {
+                let how = match &restart[..] {
+                    [] => String::new(),
+                    keys => format!(", its session restarts for {}", keys.join(", ")),
+                };
                 format!("peer {} changed{how}", settings.address)
             }
             Step::Originate(route) => format!("route {} originated", route.prefix),
@@ -76,6 +80,7 @@ pub fn steps(
     peers_next: &BTreeMap<IpAddr, PeerSettings>,
     now: &Desired,
     next: &Desired,
+    session: impl Fn(IpAddr) -> Option<SessionStatus>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for address in peers_now.keys() {
@@ -96,7 +101,7 @@ pub fn steps(
             None => steps.push(Step::AddPeer(settings.clone())),
             Some(old) if old != settings => steps.push(Step::ChangePeer {
                 settings: settings.clone(),
-                reset: old.needs_reset(settings),
+                restart: old.restart_keys(settings, session(*address).as_ref()),
             }),
             Some(_) => {}
         }
@@ -133,7 +138,7 @@ mod tests {
 
     fn described(old: &str, new: &str) -> Vec<String> {
         let (old, new) = (desired(old), desired(new));
-        let steps = steps(&old.peers, &new.peers, &old, &new);
+        let steps = steps(&old.peers, &new.peers, &old, &new, |_| None);
         steps.iter().map(Step::describe).collect()
     }
 
@@ -160,7 +165,7 @@ mod tests {
     #[test]
     fn a_hold_time_does_not() {
         let timed = format!("{PEER}hold-time = \"9s\"\n");
-        let expected = ["peer 10.0.0.1 changed, its session restarts"];
+        let expected = ["peer 10.0.0.1 changed, its session restarts for hold-time"];
         assert_eq!(described(PEER, &timed), expected);
     }
 
@@ -183,7 +188,7 @@ mod tests {
         let (old, new) = (desired(""), desired(""));
         let mut new = new;
         new.rib.max_paths_external += 1;
-        let steps = steps(&old.peers, &new.peers, &old, &new);
+        let steps = steps(&old.peers, &new.peers, &old, &new, |_| None);
         assert!(matches!(steps[..], [Step::Reconfigure(_)]), "{steps:?}");
     }
 

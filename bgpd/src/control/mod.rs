@@ -2,6 +2,7 @@
 //! the API, a signal or the file, answered by one task.
 
 pub(crate) mod desired;
+pub(crate) mod listeners;
 pub(crate) mod resolve;
 pub(crate) mod task;
 
@@ -121,6 +122,8 @@ pub struct Loaded {
 pub(crate) struct Shared {
     pub identity: Identity,
     pub loaded: ArcSwap<Loaded>,
+    /// As the daemon started; what only a restart changes is as here.
+    pub started: Arc<Config>,
     pub listeners: ArcSwap<Vec<ListenerStatus>>,
     pub registry: Arc<Registry>,
     pub rib: RibHandle,

@@ -149,17 +149,7 @@ pub fn runtime_peer(
 /// What changed in the file and only a restart of the daemon brings about.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let diff = godwit_config::diff(old, new);
-    let parts = [
-        ("[router] asn or router-id", diff.identity_changed),
-        ("[router] listen", diff.listen_changed),
-        ("[fib]", diff.fib_changed),
-        ("[next-hop]", diff.next_hop_changed),
-        ("[api]", diff.api_changed),
-        ("[log]", diff.log_changed),
-    ];
-    parts
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(part, _)| format!("{part} changed: takes effect when the daemon is restarted"))
+    diff.needs_restart()
+        .map(|key| format!("{key} changed: {}", godwit_config::Scope::Daemon))
         .collect()
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use super::desired::Desired;
+use super::listeners::Listeners;
 use super::{Command, NewPeer, Shared};
 use crate::listener::{Doorman, Stranger};
 use crate::peer::{self, Entry, PeerCommand, PeerSettings};
@@ -36,6 +37,7 @@ pub(crate) struct Inputs {
     pub commands: mpsc::Receiver<Command>,
     pub strangers: mpsc::Receiver<Stranger>,
     pub notices: Notices,
+    pub listeners: Listeners,
 }
 
 pub(crate) struct ControlTask {
@@ -102,6 +104,7 @@ impl ControlTask {
 
     /// Runs until told to stop; the sessions are closed when it returns.
     pub async fn run(mut self) -> Ended {
+        self.listen().await;
         for route in self.desired.routes.values().cloned().collect::<Vec<_>>() {
             self.originate(route);
         }
@@ -134,6 +137,13 @@ impl ControlTask {
         self.shared.rib.stop();
         self.farewell().await;
         ended
+    }
+
+    /// At the addresses of the file that is in force.
+    async fn listen(&mut self) {
+        let config = Arc::clone(&self.shared.loaded.load().config);
+        let listeners = &mut self.inputs.listeners;
+        listeners.set(&config.router.listen, &self.shared).await;
     }
 
     async fn farewell(&mut self) {

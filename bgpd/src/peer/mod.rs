@@ -15,7 +15,7 @@ mod outgoing;
 mod registry;
 mod settings;
 mod socket;
-mod spec;
+pub(crate) mod spec;
 mod task;
 
 pub use registry::{Entry, Registry};

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use godwit_bgp::session::{RemoteAs, SessionConfig};
 use godwit_bgp::{Asn, Family, SessionKind};
-use godwit_config::{ChangeKind, PeerConfig};
+use godwit_config::PeerConfig;
 use godwit_policy::route::PolicyRef;
 
-use crate::status::PeerOrigin;
+use crate::status::{PeerOrigin, SessionStatus};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
@@ -45,11 +45,31 @@ impl PeerSettings {
         self.config.multihop.is_none()
     }
 
-    /// Whether an established session must come up anew for `new`. Policies,
-    /// names and timers that only count between sessions stay out of it.
-    pub fn needs_reset(&self, new: &PeerSettings) -> bool {
+    /// The keys for which a session must come up anew to be as `new` wants it.
+    /// None: it is untouched, or all that differs is applied to it as it runs.
+    pub fn restart_keys(
+        &self,
+        new: &PeerSettings,
+        session: Option<&SessionStatus>,
+    ) -> Vec<&'static str> {
         let change = godwit_config::change(&self.config, &new.config);
-        matches!(change, Some(ChangeKind::Restart(_)))
+        let has_already = |key: &str| match (key, session) {
+            ("local-address", Some(s)) => {
+                new.config.local_address.is_none_or(|a| a == s.local.ip())
+            }
+            ("remote-as", Some(s)) => {
+                let asn = s.negotiated.remote_asn;
+                self.config.external == new.config.external
+                    && match new.config.remote_as {
+                        godwit_config::RemoteAs::Asn(wanted) => wanted == asn,
+                        godwit_config::RemoteAs::External => asn != s.negotiated.local_asn,
+                        godwit_config::RemoteAs::Internal => asn == s.negotiated.local_asn,
+                    }
+            }
+            _ => false,
+        };
+        let restarts = change.iter().flat_map(|change| change.restarts());
+        restarts.filter(|key| !has_already(key)).collect()
     }
 
     pub fn import(&self) -> [PolicyRef; Family::COUNT] {

@@ -1,4 +1,4 @@
-use godwit_config::{ChangeKind, Diff, PeerKey, SoftChange, diff};
+use godwit_config::{Diff, Effect, PeerChange, PeerKey, Scope, diff};
 
 use crate::ok;
 
@@ -40,15 +40,15 @@ fn the_same_file_changes_nothing() {
 #[test]
 fn a_changed_prefix_set_changes_the_import_of_who_uses_it() {
     let found = change("10.0.0.0/8+", "10.0.0.0/8");
-    let soft = ChangeKind::Soft(SoftChange {
-        import: true,
-        ..SoftChange::default()
-    });
-    let peers_changed = vec![(key("10.0.0.1"), soft.clone()), (key("10.0.0.2"), soft)];
+    let judged = PeerChange {
+        keys: vec![("import", Effect::Import)],
+    };
+    let peers_changed = vec![(key("10.0.0.1"), judged.clone()), (key("10.0.0.2"), judged)];
     assert_eq!(
         found,
         Diff {
             peers_changed,
+            policies: vec!["prefix-set s".to_owned()],
             ..Diff::default()
         }
     );
@@ -57,10 +57,29 @@ fn a_changed_prefix_set_changes_the_import_of_who_uses_it() {
 #[test]
 fn what_open_agreed_on_restarts_the_session() {
     let found = change("'10.0.0.2'", "'10.0.0.2'\nhold-time = '9s'");
-    assert_eq!(
-        found.peers_changed,
-        [(key("10.0.0.2"), ChangeKind::Restart("hold-time"))]
+    let [(peer, change)] = &found.peers_changed[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(*peer, key("10.0.0.2"));
+    assert_eq!(change.restarts().collect::<Vec<_>>(), ["hold-time"]);
+}
+
+#[test]
+fn all_keys_that_differ_are_named() {
+    let found = change(
+        "'10.0.0.2'",
+        "'10.0.0.2'\ndescription = 'x'\nmultihop = 3\nport = 1790\nexport = []",
     );
+    let keys: Vec<&str> = found.peers_changed[0].1.keys.iter().map(|k| k.0).collect();
+    assert_eq!(keys, ["port", "multihop", "export", "description"]);
+    let restarts: Vec<&str> = found.peers_changed[0].1.restarts().collect();
+    assert_eq!(restarts, ["port", "multihop"]);
+}
+
+#[test]
+fn ourselves_as_next_hop_leaves_the_session_alone() {
+    let found = change("'10.0.0.2'", "'10.0.0.2'\nnext-hop-self = true");
+    assert_eq!(found.peers_changed[0].1.restarts().count(), 0);
 }
 
 #[test]
@@ -72,12 +91,19 @@ fn another_address_is_another_peer() {
 }
 
 #[test]
-fn our_as_number_is_our_identity() {
-    assert!(change("64512", "64513").identity_changed);
+fn our_as_number_needs_another_daemon() {
+    let found = change("64512", "64513");
+    assert_eq!(found.needs_restart().collect::<Vec<_>>(), ["[router] asn"]);
 }
 
 #[test]
-fn more_paths_are_no_change_of_identity() {
+fn more_paths_are_used_at_once() {
     let found = change("asn = 64512", "asn = 64512\nmax-paths = 2");
-    assert!(found.router_changed && !found.identity_changed);
+    assert_eq!(
+        found.keys,
+        [
+            ("[router] max-paths-external", Scope::Live),
+            ("[router] max-paths-internal", Scope::Live)
+        ]
+    );
 }

@@ -29,7 +29,7 @@ pub struct RibConfig {
 }
 
 /// What holds for one peer while its session is up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSpec {
     pub address: IpAddr,
     pub asn: Asn,

@@ -138,7 +138,25 @@ impl Run {
                     world.set_export(PeerId(id), to.clone());
                 }
             }
-            68..=70 => world.refresh(id, family),
+            68 => {
+                // What a reload may change under a session.
+                let new = draw::spec(lot, (id.0 % 7) as u8);
+                let kind = match (spec.kind.is_external(), lot.one_in(2)) {
+                    (true, _) => spec.kind,
+                    (false, true) => godwit_bgp::SessionKind::InternalClient,
+                    (false, false) => godwit_bgp::SessionKind::Internal,
+                };
+                let spec = godwit_rib::PeerSpec {
+                    kind,
+                    own_next_hop: new.own_next_hop,
+                    next_hop_self: new.next_hop_self,
+                    shared_subnet: new.shared_subnet,
+                    import: new.import,
+                    ..spec
+                };
+                world.set_spec(id, spec);
+            }
+            69..=70 => world.refresh(id, family),
             71..=80 => {
                 world.events();
                 if world.ready.contains(&id) {

@@ -133,6 +133,11 @@ impl World {
         }
     }
 
+    pub fn set_spec(&mut self, id: PeerId, spec: PeerSpec) {
+        self.rib.set_spec(id, spec.clone());
+        self.naive.peers.get_mut(&id.0).unwrap().spec = spec;
+    }
+
     pub fn set_import(&mut self, id: PeerId, import: [PolicyRef; 2]) {
         self.rib.set_import(id, import.clone());
         self.naive.peers.get_mut(&id.0).unwrap().spec.import = import;

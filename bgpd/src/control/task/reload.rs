@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use godwit_rib::PeerSpec;
 use tracing::{error, info, warn};
 
 use super::ControlTask;
 use crate::control::desired::{Desired, Step, steps};
 use crate::control::{ControlError, Loaded, resolve};
-use crate::peer::{PeerCommand, PeerSettings};
+use crate::logging;
+use crate::peer::{self, PeerCommand, PeerSettings};
+use crate::ribthread::Port;
 use crate::status::PeerOrigin;
 
 impl ControlTask {
@@ -42,17 +45,24 @@ impl ControlTask {
     async fn try_reload(&mut self) -> Result<Vec<String>, ControlError> {
         let path: PathBuf = self.shared.loaded.load().path.clone();
         let config = resolve::load(&path).map_err(ControlError::Invalid)?;
+        logging::check(&config.log).map_err(ControlError::Invalid)?;
         let identity = &self.shared.identity;
-        let next = resolve::desired(&config, identity);
-        let mut changes: Vec<String> =
-            resolve::needs_restart(&self.shared.loaded.load().config, &config);
+        let mut next = resolve::desired(&config, identity);
+        // They take effect with the next start, as the list of changes says.
+        next.rib.fib = self.desired.rib.fib;
+        next.rib.require_next_hop = self.desired.rib.require_next_hop;
+        let mut changes: Vec<String> = resolve::needs_restart(&self.shared.started, &config);
         let peers_next = self.peers_next(&config, &next)?;
         let peers_now: BTreeMap<IpAddr, PeerSettings> = self
             .peers
             .iter()
             .map(|(address, peer)| (*address, peer.settings.clone()))
             .collect();
-        let steps = steps(&peers_now, &peers_next, &self.desired, &next);
+        let sessions = |address: IpAddr| {
+            let peer = self.peers.get(&address)?;
+            peer.entry.view.status().session.clone()
+        };
+        let steps = steps(&peers_now, &peers_next, &self.desired, &next, sessions);
         // From here on nothing can fail.
         for warning in &config.warnings {
             warn!("{warning}");
@@ -68,7 +78,12 @@ impl ControlTask {
             at: SystemTime::now(),
             last_error: None,
         }));
-        self.apply_policies(&steps);
+        self.listen().await;
+        let log = &self.shared.loaded.load().config.log;
+        if let Err(e) = logging::set_level(log) {
+            warn!("cannot change the log level: {e}");
+        }
+        self.apply_in_place(&steps);
         for step in steps {
             changes.push(step.describe());
             self.apply(step).await;
@@ -109,19 +124,14 @@ impl ControlTask {
         Ok(peers)
     }
 
-    /// Gives all sessions their new policies in one job: an update group that
-    /// moves as a whole sends its members the difference once.
-    fn apply_policies(&self, steps: &[Step]) {
+    /// Gives all sessions their new policies and roles in one job: an update
+    /// group that moves as a whole sends its members the difference once.
+    fn apply_in_place(&self, steps: &[Step]) {
         let changed: Vec<_> = steps
             .iter()
             .filter_map(|step| match step {
-                Step::ChangePeer {
-                    settings,
-                    reset: false,
-                } => {
-                    let status = self.peers.get(&settings.address)?.entry.view.status();
-                    let port = Arc::clone(&status.session.as_ref()?.port);
-                    Some((port, settings.import(), settings.export()))
+                Step::ChangePeer { settings, restart } if restart.is_empty() => {
+                    self.new_spec(settings)
                 }
                 _ => None,
             })
@@ -130,24 +140,35 @@ impl ControlTask {
             return;
         }
         self.shared.rib.command(move |rib| {
-            for (port, import, export) in changed {
+            for (port, spec) in changed {
                 if let Some(id) = port.id() {
-                    rib.set_import(id, import);
-                    rib.set_export(id, export);
+                    rib.set_spec(id, spec);
                 }
             }
         });
+    }
+
+    /// What the RIB is to know of an established session under these settings.
+    pub(super) fn new_spec(&self, settings: &PeerSettings) -> Option<(Arc<Port>, PeerSpec)> {
+        let status = self.peers.get(&settings.address)?.entry.view.status();
+        let session = status.session.as_ref()?;
+        let (local, remote) = (session.local.ip(), session.remote.ip());
+        let place = self.context.interfaces.place(local, remote);
+        let spec = peer::spec::peer_spec(settings, &session.negotiated, local, &place);
+        Some((Arc::clone(&session.port), spec))
     }
 
     async fn apply(&mut self, step: Step) {
         match step {
             Step::AddPeer(settings) => self.spawn(settings),
             Step::RemovePeer(address) => self.drop_peer(address, String::new()).await,
-            Step::ChangePeer { settings, reset } => {
+            Step::ChangePeer { settings, restart } => {
                 if let Some(peer) = self.peers.get_mut(&settings.address) {
                     peer.settings = settings.clone();
-                    let settings = Box::new(settings);
-                    let command = PeerCommand::Configure { settings, reset };
+                    let command = PeerCommand::Configure {
+                        settings: Box::new(settings),
+                        reset: !restart.is_empty(),
+                    };
                     // An ended task is taken up by `task_ended`.
                     let _ = peer.entry.commands.send(command).await;
                 }

@@ -6,7 +6,7 @@ use godwit_bgp::Family;
 use godwit_bgp::session::{Input, Negotiated};
 use godwit_bgp::wire::notification::cease;
 
-use super::PeerTask;
+use super::{PeerTask, spec};
 use crate::clock;
 use crate::peer::{PeerCommand, PeerSettings};
 
@@ -78,8 +78,7 @@ impl PeerTask {
     fn configure(&mut self, settings: PeerSettings, reset: bool) {
         let now = clock::now();
         self.session.set_config(settings.session.clone());
-        let policies = self.settings.import() != settings.import()
-            || self.settings.export() != settings.export();
+        let passive = self.settings.config.passive != settings.config.passive;
         let (was, is) = (!self.settings.disabled, !settings.disabled);
         self.settings = settings;
         if was != is {
@@ -93,7 +92,7 @@ impl PeerTask {
                 }
             };
             self.session.handle_input(input, now);
-        } else if reset && self.wanted {
+        } else if (reset || (passive && self.up.is_none())) && self.wanted {
             self.session.handle_input(
                 Input::Reset {
                     subcode: cease::OTHER_CONFIG_CHANGE,
@@ -101,17 +100,26 @@ impl PeerTask {
                 },
                 now,
             );
-        } else if policies && let Some(up) = &self.up {
-            let port = Arc::clone(&up.port);
-            let import = self.settings.import();
-            let export = self.settings.export();
-            self.context.rib.command(move |rib| {
-                if let Some(id) = port.id() {
-                    rib.set_import(id, import);
-                    rib.set_export(id, export);
-                }
-            });
+        } else {
+            self.take_over();
         }
+    }
+
+    /// What of the settings concerns a running session.
+    fn take_over(&mut self) {
+        let Some(up) = &mut self.up else { return };
+        if let Some(negotiated) = self.session.negotiated() {
+            // The keepalive interval may be another now.
+            up.negotiated = Arc::new(negotiated.clone());
+        }
+        let place = self.context.interfaces.place(up.local.ip(), up.remote.ip());
+        let spec = spec::peer_spec(&self.settings, &up.negotiated, up.local.ip(), &place);
+        let port = Arc::clone(&up.port);
+        self.context.rib.command(move |rib| {
+            if let Some(id) = port.id() {
+                rib.set_spec(id, spec);
+            }
+        });
     }
 
     fn refresh_in(&mut self, families: &[Family]) {
