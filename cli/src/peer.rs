@@ -117,6 +117,9 @@ pub struct Add {
     /// As `9s`; 0s: no keepalives.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     hold_time: Option<Duration>,
+    /// How long stale routes stay where it does not end a refresh (RFC 7313).
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    refresh_timeout: Option<Duration>,
     #[arg(long, value_name = "ADDRESS")]
     local_address: Option<String>,
     #[arg(long)]
@@ -250,11 +253,11 @@ async fn add_peer(add: &Add, client: &Client, out: &mut Out) -> Result<(), Failu
 }
 
 fn spec(add: &Add) -> Result<PeerSpec, Failure> {
-    let hold_time = add
-        .hold_time
-        .map(prost_types::Duration::try_from)
-        .transpose()
-        .map_err(|e| Failure::Usage(format!("--hold-time: {e}")))?;
+    let span = |option, span: Option<Duration>| {
+        span.map(prost_types::Duration::try_from)
+            .transpose()
+            .map_err(|e| Failure::Usage(format!("--{option}: {e}")))
+    };
     Ok(PeerSpec {
         address: add.address.clone(),
         group: add.group.clone().unwrap_or_default(),
@@ -262,7 +265,8 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         description: add.description.clone().unwrap_or_default(),
         passive: add.passive.then_some(true),
         disabled: add.disabled.then_some(true),
-        hold_time,
+        hold_time: span("hold-time", add.hold_time)?,
+        refresh_timeout: span("refresh-timeout", add.refresh_timeout)?,
         local_address: add.local_address.clone().unwrap_or_default(),
         port: add.port.map(u32::from),
         route_reflector_client: add.route_reflector_client.then_some(true),

@@ -161,6 +161,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         hold_time,
         keepalive,
         connect_retry,
+        refresh_timeout,
         passive,
         port,
         local_address,
@@ -214,6 +215,11 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             "connect-retry",
             *connect_retry != new.connect_retry,
             Effect::NextConnection,
+        ),
+        (
+            "refresh-timeout",
+            *refresh_timeout != new.refresh_timeout,
+            Effect::InPlace,
         ),
     ]
 }

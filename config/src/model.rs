@@ -104,6 +104,8 @@ pub struct PeerConfig {
     /// `None`: a third of the negotiated hold time.
     pub keepalive: Option<Duration>,
     pub connect_retry: Duration,
+    /// Of an enhanced refresh that the peer does not end (RFC 7313 §4).
+    pub refresh_timeout: Duration,
     /// Never connects, only accepts. Always set on a range.
     pub passive: bool,
     /// Where to connect to.

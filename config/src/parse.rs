@@ -254,6 +254,7 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         hold_time: take!("hold-time", values::hold_time),
         keepalive: take!("keepalive", values::duration_within(second, HOUR * 6)),
         connect_retry: take!("connect-retry", values::duration_within(second, HOUR)),
+        refresh_timeout: take!("refresh-timeout", values::duration_within(second, HOUR)),
         passive: take!("passive", values::boolean),
         port: take!("port", values::number(1..=u16::MAX)),
         local_address: take!("local-address", values::unicast),

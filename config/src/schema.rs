@@ -214,6 +214,12 @@ static PEER_COMMON: &[Key] = &[
         "Wait between attempts to connect.",
     ),
     key(
+        "refresh-timeout",
+        "duration",
+        "`\"6m\"`",
+        "How long routes of a peer that began an enhanced refresh (RFC 7313) stay, where it neither announces them again nor ends it. `\"1s\"` to `\"1h\"`.",
+    ),
+    key(
         "passive",
         "boolean",
         "`false`",

@@ -23,6 +23,7 @@ pub struct PeerSettings {
     pub hold_time: Option<Duration>,
     pub keepalive: Option<Duration>,
     pub connect_retry: Option<Duration>,
+    pub refresh_timeout: Option<Duration>,
     pub passive: Option<bool>,
     pub port: Option<u16>,
     pub local_address: Option<IpAddr>,
@@ -53,6 +54,7 @@ pub struct KeySpans {
 
 const HOLD_TIME: Duration = Duration::from_secs(90);
 const CONNECT_RETRY: Duration = Duration::from_secs(10);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(360);
 const PORT: u16 = 179;
 
 impl Config {
@@ -220,6 +222,9 @@ impl Resolver<'_> {
             hold_time,
             keepalive,
             connect_retry: merged.take(|s| &s.connect_retry).unwrap_or(CONNECT_RETRY),
+            refresh_timeout: merged
+                .take(|s| &s.refresh_timeout)
+                .unwrap_or(REFRESH_TIMEOUT),
             passive: matches!(key, PeerKey::Range(_))
                 || merged.take(|s| &s.passive).unwrap_or(false),
             port: merged.take(|s| &s.port).unwrap_or(PORT),

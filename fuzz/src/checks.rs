@@ -36,7 +36,7 @@ fn body(kind: MessageType, body: &Bytes) {
         MessageType::Update => (0..32).for_each(|bits| update_as(body, context(bits))),
         MessageType::Notification => show(&Notification::decode(body).expect("a whole frame")),
         MessageType::Keepalive => assert!(body.is_empty()),
-        MessageType::RouteRefresh => match RouteRefresh::decode(body) {
+        MessageType::RouteRefresh => match RouteRefresh::decode(body, true) {
             Ok(refresh) => assert_eq!(refresh.encode().get(19..), body.get(..4)),
             Err(notification) => show(&notification),
         },

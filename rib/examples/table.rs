@@ -118,6 +118,8 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         kind,
         families: [true, false],
         as4: true,
+        enhanced_refresh: false,
+        sends_end_of_rib: false,
         max_message: 4096,
         import: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],

@@ -99,11 +99,8 @@ impl Core {
         match self.path_of(mark, new.peer) {
             Some((_, id)) => {
                 let old = *self.paths.at(id);
-                if old.attr_in == new.attr_in
-                    && old.attr == new.attr
-                    && old.flags == new.flags
-                    && old.generation == new.generation
-                {
+                if old.attr_in == new.attr_in && old.attr == new.attr && old.flags == new.flags {
+                    self.paths.at_mut(id).epoch = new.epoch;
                     self.attrs.release(new.attr_in);
                     self.attrs.release(new.attr);
                     return;

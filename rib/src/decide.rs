@@ -99,7 +99,7 @@ impl<'a> View<'a> {
     pub fn candidate(&self, id: u32) -> Option<Candidate<'a>> {
         let path = self.paths.at(id);
         let brief = self.peers.at(path.peer);
-        if !path.accepted() || path.generation != brief.generation {
+        if !path.accepted() || !brief.up {
             return None;
         }
         let local = path.peer == PeerId::LOCAL;

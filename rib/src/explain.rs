@@ -82,7 +82,7 @@ impl Rib {
             let path = self.core.paths.at(id);
             if !path.accepted() {
                 fates.push((id, PathFate::Rejected));
-            } else if path.generation != self.core.peers.briefs.at(path.peer).generation {
+            } else if !self.core.peers.briefs.at(path.peer).up {
                 fates.push((id, PathFate::Stale));
             }
             id = path.next;

@@ -75,8 +75,9 @@ pub struct Path {
     /// The next path of the destination, or of the free list.
     pub next: u32,
     pub peer: PeerId,
-    /// The peer's generation when it came: of another one, it is stale.
-    pub generation: u8,
+    /// How often the peer had begun to refresh the family when it came
+    /// (RFC 7313): fewer times than by now, and it is stale.
+    pub epoch: u8,
     pub flags: u8,
     pub attr_in: AttrId,
     pub attr: AttrId,
@@ -91,7 +92,7 @@ impl Default for Path {
         Path {
             next: NONE,
             peer: PeerId::LOCAL,
-            generation: 0,
+            epoch: 0,
             flags: 0,
             attr_in: AttrId::NONE,
             attr: AttrId::NONE,

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use godwit_bgp::{RouterId, SessionKind};
+use godwit_bgp::{Family, RouterId, SessionKind};
 
 use crate::api::{PeerId, PeerSpec};
 use crate::group::Member;
 use crate::import::ClassId;
+use crate::path::Path;
 
 /// What decisions ask of the peer of a path.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +16,8 @@ pub struct Brief {
     pub address_rank: u128,
     pub router_id: RouterId,
     pub kind: SessionKind,
-    /// Paths of another generation are stale.
-    pub generation: u8,
+    /// Not up: its paths wait to be removed, and take part in nothing.
+    pub up: bool,
 }
 
 /// The facts of all peers, by id.
@@ -46,6 +47,68 @@ pub struct Peer {
     pub up: bool,
     pub import: [ClassId; 2],
     pub member: Member,
+    /// By family.
+    pub refreshes: [Refreshes; 2],
+}
+
+/// The refreshes of one family that a peer made (RFC 7313). Counted in a
+/// circle: of the numbers from `oldest` to `epoch` there may be paths.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refreshes {
+    /// How many it has begun.
+    pub epoch: u8,
+    /// No path is of an epoch before this one.
+    oldest: u8,
+    /// Paths of an epoch before this one are to go.
+    expected: u8,
+    /// It has begun one and not ended it.
+    pub under_way: bool,
+    /// It has sent its End-of-RIB (RFC 4724 §2).
+    pub end_of_rib: bool,
+}
+
+/// Paths that a refresh did not bring again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    oldest: u8,
+    expected: u8,
+}
+
+impl Refreshes {
+    /// All that there is becomes stale, also where a refresh is under way.
+    pub fn begin(&mut self) {
+        self.under_way = true;
+        let next = self.epoch.wrapping_add(1);
+        // So many, and no sweep between them: those that it has announced since
+        // the last count as fresh.
+        if next != self.oldest {
+            self.epoch = next;
+        }
+    }
+
+    /// False: none was under way.
+    pub fn end(&mut self) -> bool {
+        self.expected = self.epoch;
+        std::mem::take(&mut self.under_way)
+    }
+
+    pub fn missed(&self) -> Missed {
+        Missed {
+            oldest: self.oldest,
+            expected: self.expected,
+        }
+    }
+
+    /// These are gone.
+    pub fn swept(&mut self, missed: Missed) {
+        self.oldest = missed.expected;
+    }
+}
+
+impl Missed {
+    pub fn includes(self, epoch: u8) -> bool {
+        epoch.wrapping_sub(self.oldest) < self.expected.wrapping_sub(self.oldest)
+    }
 }
 
 /// All peers.
@@ -63,7 +126,7 @@ impl Default for Peers {
             address_rank: 0,
             router_id: RouterId(0),
             kind: SessionKind::Internal,
-            generation: 0,
+            up: true,
         };
         Peers {
             briefs: Briefs(vec![local]),
@@ -88,7 +151,7 @@ impl Peers {
             address_rank: rank(peer.spec.address),
             router_id: peer.spec.router_id,
             kind: peer.spec.kind,
-            generation: self.briefs.0[at].generation,
+            up: true,
         };
         self.counts[at] = Counts::default();
         self.slots[at] = Some(Box::new(peer));
@@ -106,8 +169,7 @@ impl Peers {
 
     /// From now on its paths are stale.
     pub fn down(&mut self, id: PeerId) {
-        let brief = &mut self.briefs.0[usize::from(id.0)];
-        brief.generation = brief.generation.wrapping_add(1);
+        self.briefs.0[usize::from(id.0)].up = false;
         if let Some(peer) = self.at_mut(id) {
             peer.up = false;
         }
@@ -133,6 +195,14 @@ impl Peers {
         self.slots.get_mut(usize::from(id.0))?.as_deref_mut()
     }
 
+    /// Whether its peer has gone, or is refreshing it.
+    pub fn is_stale(&self, path: &Path, family: Family) -> bool {
+        let epoch = self
+            .at(path.peer)
+            .map_or(0, |peer| peer.refreshes[family.index()].epoch);
+        !self.briefs.at(path.peer).up || path.epoch != epoch
+    }
+
     /// The peer, if its session is up.
     pub fn up(&self, id: PeerId) -> Option<&Peer> {
         self.at(id).filter(|peer| peer.up)
@@ -154,5 +224,44 @@ fn rank(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(a) => u128::from(a.to_bits()),
         IpAddr::V6(a) => a.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refresh_missed_is_all_of_before_and_nothing_of_since() {
+        let mut refreshes = Refreshes::default();
+        assert!(!refreshes.end(), "an end without a beginning");
+        refreshes.begin();
+        // Again before the end: what came between the two is stale as well.
+        refreshes.begin();
+        assert!(refreshes.end());
+        let missed = refreshes.missed();
+        assert_eq!([0, 1, 2].map(|e| missed.includes(e)), [true, true, false]);
+        // Another one while the sweep is on its way does not add to it.
+        refreshes.begin();
+        assert!(!missed.includes(refreshes.epoch));
+        refreshes.swept(missed);
+        assert_eq!([2, 3].map(|e| refreshes.missed().includes(e)), [false; 2]);
+        refreshes.end();
+        assert_eq!(
+            [2, 3].map(|e| refreshes.missed().includes(e)),
+            [true, false]
+        );
+    }
+
+    #[test]
+    fn a_peer_that_only_begins_does_not_turn_old_paths_fresh() {
+        let mut refreshes = Refreshes::default();
+        for _ in 0..1000 {
+            refreshes.begin();
+        }
+        assert_ne!(refreshes.epoch, 0);
+        refreshes.end();
+        assert!(refreshes.missed().includes(0));
+        assert!(!refreshes.missed().includes(refreshes.epoch));
     }
 }

@@ -198,7 +198,7 @@ impl Rib {
             since: Duration::from_secs(path.since.into()),
             installed: best && installed,
             install_error: install_error.filter(|_| best),
-            stale: path.generation != core.peers.briefs.at(path.peer).generation,
+            stale: core.peers.is_stale(&path, mark.family()),
         };
         let rejected_by = (path.verdict() == Verdict::Policy)
             .then(|| self.import_rule(path.peer, path.attr_in, mark))

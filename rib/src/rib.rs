@@ -139,6 +139,7 @@ impl Rib {
             up: true,
             import,
             member: Member::default(),
+            refreshes: Default::default(),
         });
         self.own_addresses();
         self.groups.peer_up(id, &mut self.core);
@@ -154,7 +155,7 @@ impl Rib {
         self.groups.peer_down(id, &mut self.core);
         self.core.peers.down(id);
         self.own_addresses();
-        self.sweep.request(id, Task::Remove);
+        self.sweep.request(id, Task::REMOVE);
     }
 
     fn own_addresses(&mut self) {
@@ -178,7 +179,7 @@ impl Rib {
 
     fn reimport_all(&mut self) {
         let up = self.core.peers.iter().filter(|(_, peer)| peer.up);
-        up.for_each(|(id, _)| self.sweep.request(id, Task::Reimport));
+        up.for_each(|(id, _)| self.sweep.request(id, Task::REIMPORT));
     }
 
     /// The peer is now this one: policies, role, what we put as next hop. Its
@@ -203,7 +204,7 @@ impl Rib {
             };
         was.into_iter().for_each(|class| self.imports.leave(class));
         if was != import {
-            self.sweep.request(id, Task::Reimport);
+            self.sweep.request(id, Task::REIMPORT);
         }
         self.groups.spec_changed(id);
         if !policies_alone {
@@ -230,11 +231,13 @@ impl Rib {
 
     /// What a peer sent. Nothing is decided before the next [`Rib::work`].
     pub fn update(&mut self, id: PeerId, update: &Update, now: Duration) {
-        let Some(peer) = self.core.peers.up(id) else {
+        let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
             return;
         };
-        let classes = peer.import;
+        let source = peer.import.map(|class| (id, class));
+        let epochs = peer.refreshes.map(|refreshes| refreshes.epoch);
         if let Some(family) = update.end_of_rib() {
+            peer.refreshes[family.index()].end_of_rib = true;
             self.core.events.push_back(RibEvent::EndOfRib(id, family));
             return;
         }
@@ -252,13 +255,13 @@ impl Rib {
                 next_hop,
                 bytes: &bytes,
             };
-            let source = (id, classes[family.index()]);
+            let (source, epoch) = (source[family.index()], epochs[family.index()]);
             match family {
                 Family::Ipv4Unicast => {
-                    self.announce::<V4>(source, attrs, update.announced_v4(), now);
+                    self.announce::<V4>(source, epoch, attrs, update.announced_v4(), now);
                 }
                 Family::Ipv6Unicast => {
-                    self.announce::<V6>(source, attrs, update.announced_v6(), now);
+                    self.announce::<V6>(source, epoch, attrs, update.announced_v6(), now);
                 }
             }
         }
@@ -276,13 +279,13 @@ impl Rib {
     fn announce<A: Address>(
         &mut self,
         (id, class): (PeerId, crate::import::ClassId),
+        epoch: u8,
         attrs: AttrsRef<'_>,
         nets: impl Iterator<Item = A::Net>,
         now: Duration,
     ) {
         let core = &mut self.core;
         let attr_in = core.attrs.intern(attrs);
-        let generation = core.peers.briefs.at(id).generation;
         let since = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let mut evaluated = self
             .imports
@@ -290,7 +293,7 @@ impl Rib {
         let mut path = Path {
             next: NONE,
             peer: id,
-            generation,
+            epoch,
             flags: 0,
             attr_in,
             attr: AttrId::NONE,
@@ -332,7 +335,32 @@ impl Rib {
         core.attrs.release(attr_in);
     }
 
-    /// A peer asked for all routes of a family again (RFC 2918).
+    /// A peer begins to announce all its routes of a family again (RFC 7313):
+    /// those that it has not by the [end](Rib::refresh_end) go then. Until
+    /// then they are used as before.
+    pub fn refresh_begin(&mut self, id: PeerId, family: Family) {
+        if let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) {
+            let refreshes = &mut peer.refreshes[family.index()];
+            // RFC 7313 §4: between the beginning and the End-of-RIB of a peer
+            // that sends one, a refresh is not to be believed.
+            if refreshes.end_of_rib || !peer.spec.sends_end_of_rib {
+                refreshes.begin();
+            }
+        }
+    }
+
+    /// A peer has announced all its routes of a family again, or has had the
+    /// time to. Without a beginning it means nothing.
+    pub fn refresh_end(&mut self, id: PeerId, family: Family) {
+        if let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up)
+            && peer.refreshes[family.index()].end()
+        {
+            self.sweep.request(id, Task::PURGE);
+        }
+    }
+
+    /// A peer asked for all routes of a family again (RFC 2918); with RFC 7313
+    /// between two marks.
     pub fn refresh(&mut self, id: PeerId, family: Family) {
         self.groups.refresh(id, family, &mut self.core);
     }
@@ -348,7 +376,7 @@ impl Rib {
             Path {
                 next: NONE,
                 peer: PeerId::LOCAL,
-                generation: 0,
+                epoch: 0,
                 flags: Path::flags_of(Verdict::Accepted, route.blackhole),
                 attr_in: attr,
                 attr,
@@ -440,6 +468,10 @@ impl Rib {
             rejected: [0, 1].map(|f| counts.received[f] - counts.accepted[f]),
             best: counts.best,
             advertised: [advertised(0), advertised(1)],
+            refreshing: [0, 1].map(|f| {
+                let peer = self.core.peers.up(id);
+                peer.is_some_and(|peer| peer.refreshes[f].under_way)
+            }),
         }
     }
 

@@ -1,19 +1,38 @@
-//! Passes over all destinations: removing what peers that went down left, and
-//! importing anew where a policy changed. One pass serves all peers that wanted
+//! Passes over all destinations: removing what peers that went down left or did
+//! not announce again in a refresh, and importing anew where a policy changed. One pass serves all peers that wanted
 //! one when it began.
 
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::import::Imports;
 use crate::path::{Path, Verdict};
+use crate::peers::{Missed, Peers};
 use crate::ring::Mark;
 use crate::slab::NONE;
 
 /// What a sweep is to do with a peer's paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Task {
-    Reimport,
-    Remove,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Task(u8);
+
+impl Task {
+    /// Judge them by the import policy anew.
+    pub const REIMPORT: Task = Task(1);
+    /// Remove those that a refresh did not bring again.
+    pub const PURGE: Task = Task(2);
+    /// Remove all.
+    pub const REMOVE: Task = Task(4);
+
+    fn has(self, task: Task) -> bool {
+        self.0 & task.0 != 0
+    }
+}
+
+/// A task under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    task: Task,
+    /// Of each family, for [`Task::PURGE`].
+    missed: [Missed; 2],
 }
 
 /// The pass under way and what waits for the next.
@@ -21,14 +40,14 @@ pub enum Task {
 pub struct Sweep {
     waiting: Vec<(PeerId, Task)>,
     /// By peer.
-    tasks: Vec<Option<Task>>,
+    work: Vec<Work>,
     at: Option<Mark>,
 }
 
 impl Sweep {
     pub fn request(&mut self, peer: PeerId, task: Task) {
         match self.waiting.iter_mut().find(|(other, _)| *other == peer) {
-            Some((_, waiting)) => *waiting = task.max(*waiting),
+            Some((_, waiting)) => waiting.0 |= task.0,
             None => self.waiting.push((peer, task)),
         }
     }
@@ -43,12 +62,12 @@ impl Sweep {
         gone: &mut Vec<PeerId>,
     ) -> bool {
         let Some(mut at) = self.at else {
-            return self.begin();
+            return self.begin(&core.peers);
         };
         let mut found: Vec<(PeerId, Task)> = Vec::new();
         loop {
             if self.nothing_left(core) {
-                return self.finish(gone);
+                return self.finish(&mut core.peers, gone);
             }
             let mark = match core.tables.next_live(at, units) {
                 Ok(mark) => mark,
@@ -56,38 +75,47 @@ impl Sweep {
                     self.at = Some(next);
                     return true;
                 }
-                Err(None) => return self.finish(gone),
+                Err(None) => return self.finish(&mut core.peers, gone),
             };
             let mut id = core.state(mark).paths;
             while id != NONE {
                 let path = core.paths.at(id);
-                let task = self.tasks.get(usize::from(path.peer.0)).copied().flatten();
-                found.extend(task.map(|task| (path.peer, task)));
+                if let Some(work) = self.work.get(usize::from(path.peer.0)) {
+                    let missed = || work.missed[mark.family().index()].includes(path.epoch);
+                    if work.task.has(Task::REMOVE) || (work.task.has(Task::PURGE) && missed()) {
+                        found.push((path.peer, Task::REMOVE));
+                    } else if work.task.has(Task::REIMPORT) {
+                        found.push((path.peer, Task::REIMPORT));
+                    }
+                }
                 id = path.next;
             }
             for (peer, task) in found.drain(..) {
-                match task {
-                    Task::Remove => {
-                        core.remove_path(mark, peer);
-                    }
-                    Task::Reimport => reimport(mark, peer, core, imports),
+                if task == Task::REMOVE {
+                    core.remove_path(mark, peer);
+                } else {
+                    reimport(mark, peer, core, imports);
                 }
             }
             at = mark.successor();
         }
     }
 
-    fn begin(&mut self) -> bool {
+    fn begin(&mut self, peers: &Peers) -> bool {
         if self.waiting.is_empty() {
             return false;
         }
-        self.tasks.clear();
-        for (peer, task) in self.waiting.drain(..) {
-            let at = usize::from(peer.0);
-            if at >= self.tasks.len() {
-                self.tasks.resize(at + 1, None);
+        self.work.clear();
+        for (id, task) in self.waiting.drain(..) {
+            let at = usize::from(id.0);
+            if at >= self.work.len() {
+                self.work.resize(at + 1, Work::default());
             }
-            self.tasks[at] = Some(task);
+            let missed = peers.at(id).map(|peer| peer.refreshes.map(|r| r.missed()));
+            self.work[at] = Work {
+                task,
+                missed: missed.unwrap_or_default(),
+            };
         }
         self.at = Some(Mark::FIRST);
         true
@@ -95,21 +123,24 @@ impl Sweep {
 
     /// Only removals are under way, and nothing to remove is left.
     fn nothing_left(&self, core: &Core) -> bool {
-        self.tasks
-            .iter()
-            .enumerate()
-            .all(|(peer, task)| match task {
-                None => true,
-                Some(Task::Reimport) => false,
-                Some(Task::Remove) => core.peers.counts[peer].received == [0; 2],
-            })
+        self.work.iter().enumerate().all(|(peer, work)| {
+            work.task == Task::default()
+                || (work.task.has(Task::REMOVE) && core.peers.counts[peer].received == [0; 2])
+        })
     }
 
-    fn finish(&mut self, gone: &mut Vec<PeerId>) -> bool {
+    fn finish(&mut self, peers: &mut Peers, gone: &mut Vec<PeerId>) -> bool {
         self.at = None;
-        for (peer, task) in self.tasks.iter().enumerate() {
-            if *task == Some(Task::Remove) {
-                gone.push(PeerId(peer as u16));
+        for (peer, work) in self.work.iter().enumerate() {
+            let id = PeerId(peer as u16);
+            if work.task.has(Task::REMOVE) {
+                gone.push(id);
+            } else if work.task.has(Task::PURGE)
+                && let Some(peer) = peers.at_mut(id)
+            {
+                for (refreshes, missed) in peer.refreshes.iter_mut().zip(work.missed) {
+                    refreshes.swept(missed);
+                }
             }
         }
         !self.waiting.is_empty()

@@ -135,6 +135,13 @@ impl Router for Bird {
         self.process.log().matches(&mark).count() as u64
     }
 
+    fn refresh_marks_received(&self, neighbour: IpAddr) -> u64 {
+        let log = self.process.log();
+        let mark = |name| format!("{}: Got {name}-OF-RR", self.protocol(neighbour));
+        let times = |name| log.matches(&mark(name)).count() as u64;
+        times("BEGIN") + times("END")
+    }
+
     fn updates_received(&self, neighbour: IpAddr) -> u64 {
         let text = self
             .ask(&format!("show protocols all {}", self.protocol(neighbour)))

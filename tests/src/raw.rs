@@ -18,6 +18,11 @@ pub const NOTIFICATION: u8 = 3;
 pub const KEEPALIVE: u8 = 4;
 pub const ROUTE_REFRESH: u8 = 5;
 
+/// ROUTE-REFRESH bodies for IPv4 unicast: a request, and the marks of RFC 7313.
+pub const REFRESH_IPV4: &[u8] = &[0, 1, 0, 1];
+pub const BEGIN_IPV4: &[u8] = &[0, 1, 1, 1];
+pub const END_IPV4: &[u8] = &[0, 1, 2, 1];
+
 /// What our OPEN says.
 #[derive(Clone, Debug)]
 pub struct RawOpen {
@@ -27,6 +32,8 @@ pub struct RawOpen {
     pub as4: bool,
     pub ipv6: bool,
     pub extended_message: bool,
+    /// Both of RFC 7313 are known: ROUTE-REFRESH with marks.
+    pub enhanced_refresh: bool,
 }
 
 impl RawOpen {
@@ -39,6 +46,7 @@ impl RawOpen {
             as4: true,
             ipv6: true,
             extended_message: false,
+            enhanced_refresh: false,
         }
     }
 
@@ -49,6 +57,9 @@ impl RawOpen {
         }
         if self.extended_message {
             capabilities.push(vec![6, 0]);
+        }
+        if self.enhanced_refresh {
+            capabilities.push(vec![70, 0]);
         }
         if self.as4 {
             let mut four = vec![65, 4];

@@ -137,6 +137,11 @@ pub trait Router: Sized {
     /// How many route refresh messages the neighbour has sent it.
     fn refreshes_received(&self, neighbour: IpAddr) -> u64;
 
+    /// How many marks of RFC 7313, or all messages like them (FRR), it had.
+    fn refresh_marks_received(&self, neighbour: IpAddr) -> u64 {
+        self.refreshes_received(neighbour)
+    }
+
     /// How many announced or withdrawn routes (BIRD) or UPDATE messages (FRR)
     /// the neighbour has sent it: grows when everything is sent again.
     fn updates_received(&self, neighbour: IpAddr) -> u64;

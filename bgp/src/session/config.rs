@@ -51,6 +51,8 @@ pub struct Capabilities {
     pub four_octet_as: bool,
     /// RFC 2918.
     pub route_refresh: bool,
+    /// RFC 7313; not without `route_refresh`.
+    pub enhanced_refresh: bool,
     /// RFC 8654.
     pub extended_message: bool,
     /// RFC 4724; `None`: not advertised.
@@ -64,6 +66,7 @@ impl Default for Capabilities {
         Capabilities {
             four_octet_as: true,
             route_refresh: true,
+            enhanced_refresh: true,
             extended_message: true,
             graceful_restart: Some(GracefulRestart::default()),
             extra: Vec::new(),
@@ -103,6 +106,9 @@ pub struct SessionConfig {
     pub idle_hold_max: Duration,
     /// The hold timer while the peer's OPEN is awaited: 4 min in RFC 4271 §8.2.2.
     pub open_hold: Duration,
+    /// How long routes that a peer began to refresh and did not announce again
+    /// are kept where its end of refresh does not come (RFC 7313 §4).
+    pub refresh_hold: Duration,
     /// CollisionDetectEstablishedState (RFC 4271 §8.1.1): also an
     /// Established connection may lose a collision.
     pub collide_established: bool,
@@ -125,6 +131,7 @@ impl SessionConfig {
             idle_hold: Duration::from_secs(1),
             idle_hold_max: Duration::from_secs(60),
             open_hold: Duration::from_secs(240),
+            refresh_hold: Duration::from_secs(360),
             collide_established: false,
         }
     }
@@ -169,6 +176,9 @@ impl SessionConfig {
             .collect();
         if own.route_refresh {
             list.push(Capability::RouteRefresh);
+        }
+        if own.route_refresh && own.enhanced_refresh {
+            list.push(Capability::EnhancedRouteRefresh);
         }
         if own.extended_message {
             list.push(Capability::ExtendedMessage);

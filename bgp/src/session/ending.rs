@@ -87,6 +87,7 @@ impl Session {
         if now.saturating_sub(since) >= self.config.idle_hold_max {
             self.failures = 0;
         }
+        self.refresh_until = Default::default();
         self.counters.dropped += 1;
         self.actions.push_back(Action::Down(match ending {
             Ending::Send(n) => DownReason::Sent(n),

@@ -14,6 +14,7 @@ use super::faults;
 use super::io::{Action, ConnId, Direction, Input, SessionError, State};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
+use crate::types::Family;
 use crate::wire::{self, MessageType, Notification};
 
 /// Pause before the first repeated attempt to connect.
@@ -71,6 +72,8 @@ pub struct Session {
     pub(super) counters: Counters,
     pub(super) last_error: Option<SessionError>,
     pub(super) connect_error: Option<SessionError>,
+    /// By when a refresh that the peer began has to end, by family.
+    pub(super) refresh_until: [Option<Duration>; Family::COUNT],
     seen_state: State,
     state_since: Duration,
     pub(super) established_since: Option<Duration>,
@@ -116,6 +119,7 @@ impl Session {
             counters: Counters::default(),
             last_error: None,
             connect_error: None,
+            refresh_until: [None; Family::COUNT],
             seen_state: State::Idle,
             state_since: now,
             established_since: None,
@@ -431,6 +435,7 @@ impl Session {
             self.connect(now);
         }
         self.conn_timeouts(now);
+        self.refresh_timeouts(now);
         self.settle(now);
     }
 
@@ -442,7 +447,8 @@ impl Session {
             Run::Stopped => None,
         };
         let conns = self.conns.iter().filter_map(|c| c.timers.next_deadline());
-        own.into_iter().chain(conns).min()
+        let refreshes = self.refresh_until.into_iter().flatten();
+        own.into_iter().chain(conns).chain(refreshes).min()
     }
 
     /// Makes the invariants hold again, and notes a change of state.

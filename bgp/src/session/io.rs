@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::negotiate::Negotiated;
-use crate::wire::{Notification, RouteRefresh, Update};
+use crate::types::Family;
+use crate::wire::{Notification, Update};
 
 /// One TCP connection of a session, never reused within it.
 /// Made by [`Session::new_conn_id`](super::Session::new_conn_id) for accepted
@@ -92,6 +93,11 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Event {
     Update(Update),
+    /// The peer begins to send all its routes of a family again (RFC 7313):
+    /// those that it has sent until now are stale, and stay usable.
+    RefreshBegin(Family),
+    /// It has sent all: what is still stale goes.
+    RefreshEnd(Family),
 }
 
 /// What the caller is to do, in order.
@@ -115,7 +121,11 @@ pub enum Action {
     Down(DownReason),
     /// The peer asks for our routes again (RFC 2918). Only while up, and only
     /// for a family that was negotiated.
-    Refresh(RouteRefresh),
+    Refresh(Family),
+    /// A refresh that the peer began has not ended in
+    /// [`refresh_hold`](super::SessionConfig::refresh_hold): as good as
+    /// [`Event::RefreshEnd`], after all that came before.
+    RefreshExpired(Family),
     /// Something went wrong on one connection, for the log: from then on the
     /// [`last_error`](super::Session::last_error) or, in Connect, the
     /// [`connect_error`](super::Session::connect_error).

@@ -29,6 +29,13 @@ impl Session {
                 Ok(update) => return Some(Event::Update(update)),
                 Err(fault) => self.fail(at, fault, now),
             }
+        } else if frame.kind == MessageType::RouteRefresh
+            && let Phase::Established(negotiated) = &here.phase
+        {
+            match RouteRefresh::decode(&frame.body, negotiated.enhanced_refresh) {
+                Ok(refresh) => return self.refresh_received(at, refresh, now),
+                Err(fault) => self.fail(at, fault, now),
+            }
         } else {
             self.handle_rare(at, &frame, now);
         }
@@ -61,12 +68,6 @@ impl Session {
                     conn.timers.heard(now);
                 }
             }
-            (MessageType::RouteRefresh, State::Established) => {
-                match RouteRefresh::decode(&frame.body) {
-                    Ok(refresh) => self.refresh_received(at, refresh),
-                    Err(fault) => self.fail(at, fault, now),
-                }
-            }
             (kind, state) => self.fail(at, faults::unexpected(state, kind), now),
         }
     }
@@ -76,22 +77,44 @@ impl Session {
     }
 
     /// A family that was not negotiated, or a session without the capability:
-    /// ignored (RFC 2918 §4). So are the markers of the enhanced refresh, which
-    /// we don't advertise (RFC 7313 §5).
-    fn refresh_received(&mut self, at: usize, refresh: RouteRefresh) {
-        let asked = |n: &Negotiated| {
-            let family = refresh.afi_safi.family();
-            refresh.subtype == RouteRefresh::REQUEST
-                && n.route_refresh
-                && family.is_some_and(|f| n.has(f))
-        };
-        if self
-            .conns
-            .get(at)
-            .and_then(Conn::negotiated)
-            .is_some_and(asked)
-        {
-            self.actions.push_back(Action::Refresh(refresh));
+    /// ignored (RFC 2918 §4). So are subtypes that nobody defined (RFC 7313 §5).
+    fn refresh_received(
+        &mut self,
+        at: usize,
+        refresh: RouteRefresh,
+        now: Duration,
+    ) -> Option<Event> {
+        let family = refresh.afi_safi.family()?;
+        let negotiated = self.conns.get(at).and_then(Conn::negotiated)?;
+        if !negotiated.has(family) {
+            return None;
+        }
+        let (plain, enhanced) = (negotiated.route_refresh, negotiated.enhanced_refresh);
+        let until = self.refresh_until.get_mut(family.index())?;
+        match refresh.subtype {
+            RouteRefresh::REQUEST if plain => {
+                self.actions.push_back(Action::Refresh(family));
+                None
+            }
+            RouteRefresh::BEGIN if enhanced => {
+                *until = Some(now.saturating_add(self.config.refresh_hold));
+                Some(Event::RefreshBegin(family))
+            }
+            RouteRefresh::END if enhanced => {
+                *until = None;
+                Some(Event::RefreshEnd(family))
+            }
+            _ => None,
+        }
+    }
+
+    /// Refreshes of the peer's that took too long.
+    pub(super) fn refresh_timeouts(&mut self, now: Duration) {
+        for (family, until) in Family::ALL.into_iter().zip(&mut self.refresh_until) {
+            if until.is_some_and(|until| until <= now) {
+                *until = None;
+                self.actions.push_back(Action::RefreshExpired(family));
+            }
         }
     }
 
@@ -271,6 +294,11 @@ impl Session {
         if let Some(conn) = self.conn_mut(conn) {
             conn.timers.sent(now);
         }
+    }
+
+    /// Marks of a refresh (RFC 7313) that went to the socket with the UPDATEs.
+    pub fn refresh_marks_sent(&mut self, count: u64) {
+        self.counters.sent.add(MessageType::RouteRefresh, count);
     }
 
     fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {

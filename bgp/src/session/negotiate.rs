@@ -30,6 +30,8 @@ pub struct Negotiated {
     pub extended_message: bool,
     /// Both know ROUTE-REFRESH (RFC 2918).
     pub route_refresh: bool,
+    /// Both mark begin and end of a refresh (RFC 7313).
+    pub enhanced_refresh: bool,
     /// IPv4 routes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
     /// The peer's capability 64, if we advertised ours too.
@@ -119,6 +121,9 @@ pub(super) fn negotiate(
             matches!(c, Capability::ExtendedMessage)
         }),
         route_refresh: both(&local, &remote, |c| matches!(c, Capability::RouteRefresh)),
+        enhanced_refresh: both(&local, &remote, |c| {
+            matches!(c, Capability::EnhancedRouteRefresh)
+        }),
         extended_next_hop: both(&local, &remote, ipv6_next_hops_for_ipv4),
         graceful_restart: graceful_restart(&local, &remote, families),
         local,

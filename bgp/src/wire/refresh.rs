@@ -25,23 +25,24 @@ impl RouteRefresh {
 
     /// Reads the body of a ROUTE-REFRESH. What follows the fourth octet of a
     /// plain one (filters of RFC 5291, never negotiated here) is ignored.
+    /// `enhanced`: RFC 7313 was negotiated, so that BoRR and EoRR mean something.
     ///
     /// # Errors
     /// Bad Message Length, or for BoRR and EoRR Invalid Message Length with the
     /// whole message as data (RFC 7313 §5).
-    pub fn decode(body: &Bytes) -> Result<RouteRefresh, Notification> {
-        let Ok((rest, message)) = read(body) else {
-            return Err(Notification::new(code::MESSAGE_HEADER, header::BAD_LENGTH));
-        };
-        if !rest.is_empty() && matches!(message.subtype, Self::BEGIN | Self::END) {
-            let whole = whole_message(body);
-            return Err(Notification::with_data(
+    pub fn decode(body: &Bytes, enhanced: bool) -> Result<RouteRefresh, Notification> {
+        let marker = matches!(body.get(2), Some(&(Self::BEGIN | Self::END)));
+        match read(body) {
+            Ok((rest, message)) if rest.is_empty() || !(marker && enhanced) => Ok(message),
+            Err(_) if !(marker && enhanced) => {
+                Err(Notification::new(code::MESSAGE_HEADER, header::BAD_LENGTH))
+            }
+            _ => Err(Notification::with_data(
                 code::ROUTE_REFRESH,
                 refresh::INVALID_LENGTH,
-                whole,
-            ));
+                whole_message(body),
+            )),
         }
-        Ok(message)
     }
 
     /// The whole message.

@@ -96,6 +96,7 @@ fn session(session: &SessionStatus) -> v1::Session {
         four_octet_as: agreed.as4,
         extended_message: agreed.extended_message,
         route_refresh: agreed.route_refresh,
+        enhanced_route_refresh: agreed.enhanced_refresh,
         families: Family::ALL
             .into_iter()
             .filter(|f| agreed.families[f.index()])
@@ -168,6 +169,7 @@ fn timers(status: &PeerStatus) -> v1::Timers {
         // RFC 4271 §4.4: a third, unless something else is configured.
         keepalive: span(keepalive.unwrap_or(hold / 3)),
         connect_retry: span(status.config.connect_retry),
+        refresh_timeout: span(status.config.refresh_timeout),
     }
 }
 
@@ -230,6 +232,7 @@ fn peer_family(
         end_of_rib_received: session.is_some_and(|s| s.end_of_rib(family)),
         import: policies(config, &config.import[i]),
         export: policies(config, &config.export[i]),
+        refreshing: counters.refreshing[i],
     }
 }
 

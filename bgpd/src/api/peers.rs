@@ -253,6 +253,7 @@ impl Watch {
 
 fn without_figures(peer: &v1::Peer) -> v1::Peer {
     let families = peer.families.iter().map(|family| v1::PeerFamily {
+        refreshing: false,
         received: 0,
         accepted: 0,
         rejected: 0,
@@ -326,7 +327,8 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             description: some(spec.description),
             disabled: spec.disabled,
             remote_as: some(spec.remote_as).map(|t| remote_as(&t)).transpose()?,
-            hold_time: spec.hold_time.map(span).transpose()?,
+            hold_time: span("peer.hold_time", spec.hold_time)?,
+            refresh_timeout: span("peer.refresh_timeout", spec.refresh_timeout)?,
             passive: spec.passive,
             port: spec.port.map(|n| small(n, "peer.port")).transpose()?,
             local_address,
@@ -358,9 +360,10 @@ fn remote_as(text: &str) -> Result<RemoteAs, Status> {
     }
 }
 
-fn span(span: prost_types::Duration) -> Result<Duration, Status> {
-    Duration::try_from(span)
-        .map_err(|_| error::bad_field("peer.hold_time", "a span cannot be negative"))
+fn span(field: &str, span: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+    let negative = |_| error::bad_field(field, "a span cannot be negative");
+    span.map(|span| Duration::try_from(span).map_err(negative))
+        .transpose()
 }
 
 /// A number that fits, and is not zero.

@@ -87,6 +87,7 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         hold_time: peer.hold_time,
         keepalive: peer.keepalive,
         connect_retry: peer.connect_retry,
+        refresh_hold: peer.refresh_timeout,
         passive: peer.passive,
         families: Family::ALL
             .into_iter()

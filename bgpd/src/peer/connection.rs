@@ -76,6 +76,7 @@ impl Connection {
             };
             total.octets += written.octets;
             total.updates += written.updates;
+            total.refresh_marks += written.refresh_marks;
             if written.blocked {
                 total.blocked = true;
                 break;

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use godwit_bgp::wire::{HEADER_LEN, MessageType};
+use godwit_bgp::wire::{HEADER_LEN, MessageType, RouteRefresh};
 use tokio::net::TcpStream;
 
+/// Where a ROUTE-REFRESH has its subtype, after header and AFI (RFC 7313 §3.2).
+const SUBTYPE: usize = HEADER_LEN + 2;
 /// Frames in one vectored write.
 const SLICES: usize = 64;
 
@@ -27,6 +29,8 @@ pub struct Written {
     pub octets: usize,
     /// UPDATE messages begun.
     pub updates: u64,
+    /// ROUTE-REFRESH messages of the RIB begun (RFC 7313).
+    pub refresh_marks: u64,
     /// The socket takes no more for now.
     pub blocked: bool,
 }
@@ -76,7 +80,7 @@ impl Outgoing {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     done.octets += n;
-                    done.updates += self.advance(n);
+                    self.advance(n, &mut done);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     done.blocked = true;
@@ -89,11 +93,9 @@ impl Outgoing {
         Ok(done)
     }
 
-    /// Takes `n` written octets off the front; returns the UPDATE frames among
-    /// those that were finished.
-    fn advance(&mut self, mut n: usize) -> u64 {
+    /// Takes `n` written octets off the front, and counts the messages among them.
+    fn advance(&mut self, mut n: usize, done: &mut Written) {
         self.bytes -= n;
-        let mut updates = 0;
         while n > 0 {
             let (frame, fresh) = match self.begun.take() {
                 Some(rest) => (Some(rest), false),
@@ -104,7 +106,7 @@ impl Outgoing {
             };
             let Some(mut frame) = frame else { break };
             if fresh {
-                updates += count_updates(&frame);
+                count(&frame, done);
             }
             if n < frame.len() {
                 frame.advance(n);
@@ -113,19 +115,20 @@ impl Outgoing {
             }
             n -= frame.len();
         }
-        updates
     }
 }
 
-/// UPDATE messages in a run of whole frames.
-fn count_updates(mut frames: &[u8]) -> u64 {
-    let mut updates = 0;
+/// Counts the messages in a run of whole frames.
+fn count(mut frames: &[u8], done: &mut Written) {
     while let Some(&[high, low, kind]) = frames.get(16..HEADER_LEN) {
-        updates += u64::from(kind == MessageType::Update as u8);
+        done.updates += u64::from(kind == MessageType::Update as u8);
+        // Requests are the session's, which counts them itself.
+        let marks = kind == MessageType::RouteRefresh as u8
+            && frames.get(SUBTYPE) != Some(&RouteRefresh::REQUEST);
+        done.refresh_marks += u64::from(marks);
         let length = usize::from(u16::from_be_bytes([high, low])).max(HEADER_LEN);
         frames = frames.get(length..).unwrap_or_default();
     }
-    updates
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub fn peer_spec(
         kind: settings.kind(),
         families: negotiated.families,
         as4: negotiated.as4,
+        enhanced_refresh: negotiated.enhanced_refresh,
+        sends_end_of_rib: negotiated.graceful_restart.is_some(),
         max_message: negotiated.max_message(),
         import: settings.import(),
         export: settings.export(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use godwit_bgp::session::{Action, ConnId, Event, Input, Negotiated, Session, State};
-use godwit_bgp::wire::{RouteRefresh, UpdateAction, split_frame};
+use godwit_bgp::wire::{UpdateAction, split_frame};
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ use super::settings::PeerSettings;
 use super::{COMMANDS, Entry, PeerCommand, Registry, socket, spec};
 use crate::clock;
 use crate::interfaces::Interfaces;
-use crate::ribthread::{Batch, Port, RibHandle};
+use crate::ribthread::{Batch, Item, Port, RibHandle};
 use crate::status::{PeerFigures, PeerOrigin, PeerView};
 
 /// Survived faults of one peer are logged this far apart.
@@ -249,8 +249,19 @@ impl PeerTask {
                     info!(peer = %self.settings.address, %reason, "session down");
                     self.went_down();
                 }
-                Action::Refresh(RouteRefresh { afi_safi, .. }) => {
-                    if let (Some(up), Some(family)) = (&self.up, afi_safi.family()) {
+                Action::RefreshExpired(family) => {
+                    if let Some(up) = &self.up {
+                        warn!(peer = %self.settings.address, %family, "a refresh was not ended in time: what it did not bring goes");
+                        // Behind all that has been read.
+                        let batch = Batch {
+                            items: vec![Item::RefreshEnd(family)],
+                            bytes: 0,
+                        };
+                        self.context.rib.push(&up.port, batch);
+                    }
+                }
+                Action::Refresh(family) => {
+                    if let Some(up) = &self.up {
                         let port = Arc::clone(&up.port);
                         self.context.rib.command(move |rib| {
                             if let Some(id) = port.id() {
@@ -352,9 +363,12 @@ impl PeerTask {
             loop {
                 match split_frame(buffer, max) {
                     Ok(Some(frame)) => {
-                        if let Some(Event::Update(update)) = session.handle_frame(id, frame, now) {
-                            batch.updates.push(update);
-                        }
+                        let item = session.handle_frame(id, frame, now).map(|e| match e {
+                            Event::Update(update) => Item::Update(update),
+                            Event::RefreshBegin(family) => Item::RefreshBegin(family),
+                            Event::RefreshEnd(family) => Item::RefreshEnd(family),
+                        });
+                        batch.items.extend(item);
                     }
                     Ok(None) => break,
                     Err(notification) => {
@@ -388,7 +402,8 @@ impl PeerTask {
         let Some(up) = self.up.as_ref().filter(|up| up.connection == id) else {
             return;
         };
-        for update in &batch.updates {
+        for item in &batch.items {
+            let Item::Update(update) = item else { continue };
             if update.faults.is_empty() {
                 continue;
             }
@@ -438,6 +453,7 @@ impl PeerTask {
                 self.session
                     .updates_sent(connection.id, written.updates, now);
             }
+            self.session.refresh_marks_sent(written.refresh_marks);
             if written.blocked {
                 self.session.blocked(connection.id, now);
             }

@@ -29,7 +29,7 @@ use godwit_rib::{PeerSpec, Rib};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use inbox::Inbox;
-pub use port::{Batch, INPUT_LIMIT, OUTPUT_LIMIT, Port};
+pub use port::{Batch, INPUT_LIMIT, Item, OUTPUT_LIMIT, Port};
 pub use run::spawn;
 pub use tap::Tap;
 

@@ -28,10 +28,20 @@ pub const OUTPUT_LIMIT: usize = 512 << 10;
 /// The peer's task asks for more below this.
 const OUTPUT_REFILL: usize = OUTPUT_LIMIT / 2;
 
+/// What a peer tells the RIB.
+#[derive(Debug)]
+pub enum Item {
+    Update(Update),
+    /// It begins to announce the family anew (RFC 7313).
+    RefreshBegin(Family),
+    /// It is through with that, or has had the time to be.
+    RefreshEnd(Family),
+}
+
 /// What one burst of reading gave, in order of arrival.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub updates: Vec<Update>,
+    pub items: Vec<Item>,
     /// Octets of the messages, headers included.
     pub bytes: usize,
 }
@@ -126,7 +136,7 @@ impl Port {
     /// Queues what was read. True: the port was idle and must be put into the RIB thread's round.
     pub(super) fn push(&self, batch: Batch) -> bool {
         let mut input = lock(&self.input);
-        if input.closed || batch.updates.is_empty() {
+        if input.closed || batch.items.is_empty() {
             return false;
         }
         input.bytes += batch.bytes;

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use std::{io, thread, vec};
 
 use bytes::Bytes;
-use godwit_bgp::wire::Update;
 use godwit_fib::FibHandle;
 use godwit_rib::{FibChange, PeerId, PeerSpec, Rib, RibEvent, TapId};
 use tokio::sync::{Notify, mpsc};
 use tracing::error;
 
 use super::inbox::{Inbox, Waiting};
-use super::port::Port;
+use super::port::{Item, Port};
 use super::{Notice, Notices, RibHandle};
 use crate::clock;
 
@@ -93,7 +92,7 @@ struct Session {
 struct Current {
     port: Arc<Port>,
     id: PeerId,
-    updates: vec::IntoIter<Update>,
+    items: vec::IntoIter<Item>,
     bytes: usize,
 }
 
@@ -192,8 +191,12 @@ impl Core {
                 }
                 continue;
             };
-            if let Some(update) = current.updates.next() {
-                self.rib.update(current.id, &update, now);
+            if let Some(item) = current.items.next() {
+                match item {
+                    Item::Update(update) => self.rib.update(current.id, &update, now),
+                    Item::RefreshBegin(family) => self.rib.refresh_begin(current.id, family),
+                    Item::RefreshEnd(family) => self.rib.refresh_end(current.id, family),
+                }
                 if Instant::now() >= end {
                     return true;
                 }
@@ -214,7 +217,7 @@ impl Core {
                 self.current = Some(Current {
                     port,
                     id,
-                    updates: batch.updates.into_iter(),
+                    items: batch.items.into_iter(),
                     bytes: batch.bytes,
                 });
                 return true;

@@ -84,6 +84,7 @@ fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {
         (session.four_octet_as, "4-octet AS"),
         (session.extended_message, "extended messages"),
         (session.route_refresh, "route refresh"),
+        (session.enhanced_route_refresh, "enhanced route refresh"),
     ] {
         if yes {
             agreed.push(name.into());
@@ -116,6 +117,7 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     for f in &peer.families {
         let end = match (f.negotiated, f.end_of_rib_received) {
             (false, _) => "not negotiated",
+            (true, true) if f.refreshing => "refreshing",
             (true, true) => "received",
             (true, false) => "awaited",
         };

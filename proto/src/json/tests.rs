@@ -43,7 +43,7 @@ fn times_spans_and_bytes_are_text() {
     };
     assert_eq!(
         serde_json::to_value(timers).unwrap(),
-        json!({"hold_time": "9s", "keepalive": null, "connect_retry": null})
+        json!({"hold_time": "9s", "keepalive": null, "connect_retry": null, "refresh_timeout": null})
     );
     let page = ListRoutesResponse {
         batches: vec![],

@@ -81,7 +81,8 @@ pub struct RouteEntry {
     pub installed: bool,
     /// The errno with which the kernel refused.
     pub install_error: Option<i32>,
-    /// Of a peer that is gone; about to be removed.
+    /// Of a peer that is gone, about to be removed; or of one that is
+    /// refreshing the family and has not announced it again yet.
     pub stale: bool,
 }
 
@@ -172,6 +173,8 @@ pub struct PeerCounters {
     /// Prefixes whose best path is its.
     pub best: [u64; Family::COUNT],
     pub advertised: [u64; Family::COUNT],
+    /// It has begun to announce all anew and is not through (RFC 7313).
+    pub refreshing: [bool; Family::COUNT],
 }
 
 /// Numbers of the whole.

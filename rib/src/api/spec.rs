@@ -47,6 +47,10 @@ pub struct PeerSpec {
     pub families: [bool; Family::COUNT],
     /// Both sides speak four-octet AS numbers (RFC 6793).
     pub as4: bool,
+    /// Marks the begin and end of a refresh, and takes such marks (RFC 7313).
+    pub enhanced_refresh: bool,
+    /// It ends what it sends first with End-of-RIB (RFC 4724 §2).
+    pub sends_end_of_rib: bool,
     /// The largest message it takes, in bytes (RFC 8654).
     pub max_message: usize,
     pub import: [PolicyRef; Family::COUNT],

@@ -11,8 +11,26 @@ pub struct Member {
     pub place: Place,
     /// Families whose End-of-RIB it has not been sent (RFC 4724 §2).
     pub owes_end_of_rib: [bool; 2],
+    /// Refreshes of ours that it takes with marks (RFC 7313), by family.
+    pub refresh: [Refresh; 2],
     /// It was told that there are frames, and has not polled them all.
     pub told: bool,
+}
+
+/// A refresh of one family for one member.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refresh {
+    /// It waits for one that has not begun.
+    pub asked: bool,
+    /// It was sent the beginning mark and not the end.
+    pub begun: bool,
+}
+
+impl Member {
+    /// A refresh is under way or wanted: nobody else gets its frames.
+    pub fn is_refreshing(&self) -> bool {
+        self.refresh.iter().any(|r| r.asked || r.begun)
+    }
 }
 
 /// How it gets its frames.

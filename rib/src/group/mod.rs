@@ -237,6 +237,7 @@ impl Group {
         self.flush(core, seq);
         if let Some(peer) = core.peers.at_mut(id)
             && matches!(peer.member.place, Place::Detached(_))
+            && !peer.member.is_refreshing()
         {
             peer.member.place = Place::Attached(self.runs.end());
             self.attached += 1;
@@ -311,14 +312,21 @@ impl Group {
         }
     }
 
-    /// A member asked for all routes of a family again (RFC 2918).
+    /// A member asked for all routes of a family again (RFC 2918). With marks
+    /// (RFC 7313) another request while one is answered waits for the end of
+    /// that.
     fn refresh(&mut self, id: PeerId, family: Family, core: &mut Core, seq: &mut u64) {
         self.flush(core, seq);
         self.detach(id, core);
+        let f = family.index();
         if let Some(peer) = core.peers.at_mut(id)
             && let Place::Detached(debts) = &mut peer.member.place
         {
-            debts.resend[family.index()].union(&self.output[family.index()].present);
+            if peer.spec.enhanced_refresh {
+                peer.member.refresh[f].asked = true;
+            } else {
+                debts.resend[f].union(&self.output[f].present);
+            }
             tell(&mut peer.member, id, &mut core.events);
         }
     }

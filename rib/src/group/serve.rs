@@ -2,13 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 use godwit_bgp::Family;
+use godwit_bgp::wire::RouteRefresh;
 
+use super::member::Refresh;
 use super::queue::{Audience, Bucket, Queue, encode};
 use super::runs::Run;
 use super::{Group, Place, tell};
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::interner::AttrId;
+use crate::peers::Peer;
 use crate::ring::Mark;
 
 /// Destinations encoded at once for a detached member.
@@ -70,48 +73,87 @@ impl Group {
                     let passed = *cursor - 1;
                     self.runs.passed(passed);
                 }
-                Place::Detached(debts) if debts.is_empty() => {
-                    self.pay_end_of_rib(id, out, core);
-                    self.attach(id, core, seq);
-                }
                 Place::Detached(_) => {
                     if room == 0 {
                         return true;
                     }
-                    let Some(bytes) = self.settle(id, core) else {
-                        if let Some(peer) = core.peers.at_mut(id) {
-                            peer.member.told = false;
-                        }
-                        return false;
-                    };
-                    if !bytes.is_empty() {
+                    self.begin_refreshes(id, out, core);
+                    let settled = self.settle(id, core);
+                    let idle = settled.is_none();
+                    if let Some(bytes) = settled.filter(|bytes| !bytes.is_empty()) {
                         room = room.saturating_sub(bytes.len());
                         out.push(bytes);
                     }
-                    self.pay_end_of_rib(id, out, core);
+                    if !self.pay_ends(id, out, core) && idle && !self.rejoin(id, core, seq) {
+                        return false;
+                    }
                 }
             }
         }
     }
 
-    /// End-of-RIB of each family of which a detached member owes nothing more.
-    fn pay_end_of_rib(&mut self, id: PeerId, out: &mut Vec<Bytes>, core: &mut Core) {
-        if self.walk.is_some() {
+    /// Begins the refreshes that a detached member waits for, each after the
+    /// family's End-of-RIB and after the one before it (RFC 7313 §4).
+    fn begin_refreshes(&mut self, id: PeerId, out: &mut Vec<Bytes>, core: &mut Core) {
+        let Some(Peer { member, .. }) = core.peers.at_mut(id) else {
             return;
+        };
+        let Place::Detached(debts) = &mut member.place else {
+            return;
+        };
+        for family in Family::ALL {
+            let f = family.index();
+            let refresh = &mut member.refresh[f];
+            if refresh.asked && !refresh.begun && !member.owes_end_of_rib[f] {
+                *refresh = Refresh {
+                    asked: false,
+                    begun: true,
+                };
+                debts.resend[f].union(&self.output[f].present);
+                out.push(mark(family, RouteRefresh::BEGIN));
+            }
         }
-        if let Some(peer) = core.peers.at_mut(id)
-            && let Place::Detached(debts) = &peer.member.place
+    }
+
+    /// The End-of-RIB, or the end of a refresh, of each family of which a
+    /// detached member owes nothing more. True: there was one.
+    fn pay_ends(&mut self, id: PeerId, out: &mut Vec<Bytes>, core: &mut Core) -> bool {
+        let before = out.len();
+        if self.walk.is_none()
+            && let Some(Peer { member, .. }) = core.peers.at_mut(id)
+            && let Place::Detached(debts) = &member.place
         {
             for family in Family::ALL {
-                let owes = &mut peer.member.owes_end_of_rib[family.index()];
-                if *owes && debts.is_settled(family.index()) {
-                    *owes = false;
+                let f = family.index();
+                if !debts.is_settled(f) {
+                    continue;
+                }
+                if std::mem::take(&mut member.owes_end_of_rib[f]) {
                     let mut bytes = BytesMut::new();
                     self.export.encoder.end_of_rib(family, &mut bytes);
                     out.push(bytes.freeze());
                 }
+                if std::mem::take(&mut member.refresh[f].begun) {
+                    out.push(mark(family, RouteRefresh::END));
+                }
             }
         }
+        out.len() > before
+    }
+
+    /// Attaches a member of which nothing is owed. False: what is left lies
+    /// where a walk has not been yet, whose end will tell it.
+    fn rejoin(&mut self, id: PeerId, core: &mut Core, seq: &mut u64) -> bool {
+        let Some(Peer { member, .. }) = core.peers.at_mut(id) else {
+            return false;
+        };
+        let settled = matches!(&member.place, Place::Detached(debts) if debts.is_empty());
+        if !settled || member.is_refreshing() {
+            member.told = false;
+            return false;
+        }
+        self.attach(id, core, seq);
+        true
     }
 
     /// Makes frames of some of what a detached member owes. `None`: all that is
@@ -169,4 +211,9 @@ impl Group {
         });
         Some(bytes.freeze())
     }
+}
+
+fn mark(family: Family, subtype: u8) -> Bytes {
+    let afi_safi = family.afi_safi();
+    RouteRefresh { afi_safi, subtype }.encode()
 }

@@ -167,6 +167,8 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         kind,
         families: lot.pick(&[[true, true], [true, true], [true, false], [false, true]]),
         as4: !lot.one_in(4),
+        enhanced_refresh: lot.one_in(2),
+        sends_end_of_rib: false,
         max_message: lot.pick(&[4096, 65535]),
         import: [policy(lot), policy(lot)],
         export: [policy(lot), policy(lot)],

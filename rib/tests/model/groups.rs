@@ -51,6 +51,8 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "kind" => other.kind = SessionKind::InternalClient,
                 "families" => other.families[1] = false,
                 "as4" => other.as4 = false,
+                "enhanced_refresh" => other.enhanced_refresh = true,
+                "sends_end_of_rib" => other.sends_end_of_rib = true,
                 "max_message" => other.max_message = 65535,
                 "import" => other.import[0] = PolicyRef::reject_all(),
                 "export" => other.export[1] = PolicyRef::reject_all(),

@@ -7,5 +7,6 @@ mod draw;
 mod groups;
 mod naive;
 mod random;
+mod refresh;
 mod rules;
 mod world;

@@ -157,7 +157,9 @@ impl Run {
                 world.set_spec(id, spec);
             }
             69..=70 => world.refresh(id, family),
-            71..=80 => {
+            71 => world.refresh_begin(id, family),
+            72..=73 => world.refresh_end(id, family),
+            74..=80 => {
                 world.events();
                 if world.ready.contains(&id) {
                     world.poll(id, lot.below(200) as usize);

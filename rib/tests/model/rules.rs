@@ -46,6 +46,8 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         kind,
         families: [true, true],
         as4: true,
+        enhanced_refresh: false,
+        sends_end_of_rib: false,
         max_message: 4096,
         import: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef};
-use godwit_bgp::wire::{DecodeContext, MessageType, UpdateEncoder, decode_update, split_frame};
+use godwit_bgp::wire::{
+    DecodeContext, MessageType, RouteRefresh, UpdateEncoder, decode_update, split_frame,
+};
 use godwit_bgp::{Family, NextHop};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
@@ -22,6 +24,10 @@ use crate::naive::{Naive, NaivePeer, Target};
 pub struct Remote {
     pub table: BTreeMap<IpNet, AttrsBuf>,
     pub ends_of_rib: [usize; 2],
+    /// Refreshes (RFC 7313) that it saw whole, by family.
+    pub refreshed: [usize; 2],
+    /// What a refresh under way has not brought again.
+    stale: [Option<BTreeSet<IpNet>>; 2],
     /// Prefixes it was told of, one way or the other.
     pub told: usize,
     pub bytes: usize,
@@ -38,6 +44,8 @@ pub struct World {
     pub ready: BTreeSet<PeerId>,
     tap: TapId,
     pub tapped: BTreeSet<IpNet>,
+    /// By peer and family: what it has not announced again since it began to.
+    stale: BTreeMap<(u16, usize), BTreeSet<IpNet>>,
     pub now: Duration,
 }
 
@@ -61,6 +69,7 @@ impl World {
             ready: BTreeSet::new(),
             tap,
             tapped: BTreeSet::new(),
+            stale: BTreeMap::new(),
             now: Duration::ZERO,
         }
     }
@@ -80,6 +89,7 @@ impl World {
         self.naive.peers.remove(&id.0);
         self.remotes.remove(&id.0);
         self.ready.remove(&id);
+        self.stale.retain(|(peer, _), _| *peer != id.0);
     }
 
     fn send(&mut self, id: PeerId, frames: BytesMut) {
@@ -98,6 +108,7 @@ impl World {
         self.send(id, frames);
         let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
         received.extend(nets.iter().map(|net| (*net, attrs.clone())));
+        self.fresh(id, nets);
     }
 
     pub fn withdraw(&mut self, id: PeerId, nets: &[IpNet]) {
@@ -109,6 +120,40 @@ impl World {
         self.send(id, frames);
         let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
         nets.iter().for_each(|net| drop(received.remove(net)));
+        self.fresh(id, nets);
+    }
+
+    pub fn end_of_rib(&mut self, id: PeerId, family: Family) {
+        let spec = &self.naive.peers[&id.0].spec;
+        let mut frames = BytesMut::new();
+        UpdateEncoder::new(spec.max_message, spec.as4).end_of_rib(family, &mut frames);
+        self.send(id, frames);
+    }
+
+    fn fresh(&mut self, id: PeerId, nets: &[IpNet]) {
+        for net in nets {
+            let family = Family::of(&net.addr()).index();
+            if let Some(stale) = self.stale.get_mut(&(id.0, family)) {
+                stale.remove(net);
+            }
+        }
+    }
+
+    /// The peer begins to announce a family anew (RFC 7313).
+    pub fn refresh_begin(&mut self, id: PeerId, family: Family) {
+        self.rib.refresh_begin(id, family);
+        let nets = self.naive.peers[&id.0].received.keys().copied();
+        let stale = nets.filter(|net| Family::of(&net.addr()) == family);
+        self.stale.insert((id.0, family.index()), stale.collect());
+    }
+
+    pub fn refresh_end(&mut self, id: PeerId, family: Family) {
+        self.rib.refresh_end(id, family);
+        let stale = self.stale.remove(&(id.0, family.index()));
+        let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
+        for net in stale.into_iter().flatten() {
+            received.remove(&net);
+        }
     }
 
     pub fn originate(&mut self, prefix: IpNet, attrs: AttrsBuf, blackhole: bool) {
@@ -148,11 +193,23 @@ impl World {
         self.naive.peers.get_mut(&id.0).unwrap().spec.export = export;
     }
 
-    /// The peer forgets a family and asks for it again.
+    /// The peer asks for a family again; one that is sent no marks forgets it
+    /// before, the others hold on to what they have and more.
     pub fn refresh(&mut self, id: PeerId, family: Family) {
         self.rib.refresh(id, family);
-        let table = &mut self.remotes.get_mut(&id.0).unwrap().table;
-        table.retain(|net, _| Family::of(&net.addr()) != family);
+        let remote = self.remotes.get_mut(&id.0).unwrap();
+        if self.naive.peers[&id.0].spec.enhanced_refresh {
+            let never: IpNet = match family {
+                Family::Ipv4Unicast => "203.0.113.7/32".parse().unwrap(),
+                Family::Ipv6Unicast => "2001:db8:dead::/128".parse().unwrap(),
+            };
+            if let Some(attrs) = remote.table.values().next().cloned() {
+                remote.table.insert(never, attrs);
+            }
+        } else {
+            let table = &mut remote.table;
+            table.retain(|net, _| Family::of(&net.addr()) != family);
+        }
     }
 
     pub fn reconfigure(&mut self, config: RibConfig) {
@@ -287,6 +344,8 @@ impl World {
                 let once = usize::from(peer.spec.families[family.index()]);
                 let ends = remote.ends_of_rib[family.index()];
                 assert_eq!(ends, once, "{when}: End-of-RIB of {family} to {id}");
+                let open = &remote.stale[family.index()];
+                assert_eq!(*open, None, "{when}: refresh of {family} to {id}");
             }
         }
         assert_eq!(self.kernel, self.naive.fib(), "{when}: kernel");
@@ -298,6 +357,11 @@ impl Remote {
         self.bytes += frames.len();
         let mut frames = BytesMut::from(&frames[..]);
         while let Some(frame) = split_frame(&mut frames, spec.max_message).unwrap() {
+            if frame.kind == MessageType::RouteRefresh {
+                assert!(spec.enhanced_refresh);
+                self.take_mark(RouteRefresh::decode(&frame.body, true).unwrap());
+                continue;
+            }
             assert_eq!(frame.kind, MessageType::Update);
             let update = decode_update(frame.body, context(spec)).unwrap();
             assert!(update.faults.is_empty(), "{:?}", update.faults);
@@ -311,6 +375,7 @@ impl Remote {
             for net in withdrawn.chain(update.withdrawn_v6().map(IpNet::V6)) {
                 self.told += 1;
                 self.table.remove(&net);
+                self.fresh(&net);
             }
             let announced = update.announced_v4().map(IpNet::V4);
             for net in announced.chain(update.announced_v6().map(IpNet::V6)) {
@@ -320,9 +385,37 @@ impl Remote {
                     bytes: &bytes,
                 };
                 self.table.insert(net, AttrsBuf::from_ref(attrs));
+                self.fresh(&net);
             }
         }
         assert!(frames.is_empty(), "not whole frames");
+    }
+
+    fn fresh(&mut self, net: &IpNet) {
+        if let Some(stale) = &mut self.stale[Family::of(&net.addr()).index()] {
+            stale.remove(net);
+        }
+    }
+
+    fn take_mark(&mut self, mark: RouteRefresh) {
+        let family = mark.afi_safi.family().unwrap();
+        let f = family.index();
+        match mark.subtype {
+            RouteRefresh::BEGIN => {
+                assert_eq!(self.ends_of_rib[f], 1, "before the End-of-RIB");
+                assert!(self.stale[f].is_none(), "one within another");
+                let nets = self.table.keys().copied();
+                let stale = nets.filter(|net| Family::of(&net.addr()) == family);
+                self.stale[f] = Some(stale.collect());
+            }
+            RouteRefresh::END => {
+                for net in self.stale[f].take().expect("an end without a beginning") {
+                    self.table.remove(&net);
+                }
+                self.refreshed[f] += 1;
+            }
+            other => panic!("subtype {other}"),
+        }
     }
 }
 

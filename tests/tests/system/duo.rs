@@ -35,6 +35,8 @@ pub struct Options {
     pub they_announce: Vec<Announce>,
     /// Lines for our configuration of `them`.
     pub peer_lines: String,
+    /// Lines for our configuration of `raw`.
+    pub raw_lines: String,
     /// Whole sections of our configuration.
     pub sections: String,
 }
@@ -48,6 +50,7 @@ impl Default for Options {
             hold_time: 90,
             they_announce: vec![Announce::plain("10.2.0.0/24"), Announce::plain("fd02::/64")],
             peer_lines: "import = [\"accept-all\"]\nexport = [\"accept-all\"]\n".to_owned(),
+            raw_lines: String::new(),
             sections: String::new(),
         }
     }
@@ -152,6 +155,7 @@ pub fn configuration(options: &Options) -> String {
         we_wait,
         hold_time,
         peer_lines,
+        raw_lines,
         sections,
         ..
     } = options;
@@ -182,7 +186,7 @@ remote-as = {RAW_ASN}
 passive = true
 import = ["accept-all"]
 export = ["accept-all"]
-
+{raw_lines}
 {sections}
 "#
     )

@@ -29,6 +29,7 @@ mod kernel;
 mod malformed;
 mod operation;
 mod reflection;
+mod refresh;
 mod restart;
 mod rfcs;
 mod session;

@@ -128,6 +128,7 @@ fn a_missing_capability_alone_never_ends_a_session() {
     bare.capabilities = Capabilities {
         four_octet_as: false,
         route_refresh: false,
+        enhanced_refresh: false,
         extended_message: false,
         graceful_restart: None,
         extra: Vec::new(),

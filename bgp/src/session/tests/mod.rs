@@ -10,6 +10,7 @@ mod errors;
 mod negotiation;
 mod pair;
 mod random;
+mod refresh;
 mod timers;
 mod transitions;
 

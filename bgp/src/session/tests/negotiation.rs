@@ -85,6 +85,7 @@ fn capabilities_count_only_if_both_have_them() {
     without.capabilities = Capabilities {
         four_octet_as: false,
         route_refresh: false,
+        enhanced_refresh: false,
         extended_message: false,
         graceful_restart: None,
         extra: Vec::new(),

@@ -290,10 +290,10 @@ fn refresh_comes_back_and_knows_the_lengths_of_7313() {
     for subtype in [0, 1, 2, 9] {
         let refresh = RouteRefresh { afi_safi, subtype };
         let body = body_of(&refresh.encode(), MessageType::RouteRefresh);
-        assert_eq!(RouteRefresh::decode(&body).unwrap(), refresh);
+        assert_eq!(RouteRefresh::decode(&body, true).unwrap(), refresh);
     }
     let long = |subtype| Bytes::copy_from_slice(&[0, 2, subtype, 1, 1, 2]);
-    assert!(RouteRefresh::decode(&long(0)).is_ok());
-    let error = RouteRefresh::decode(&long(1)).unwrap_err();
+    assert!(RouteRefresh::decode(&long(0), true).is_ok());
+    let error = RouteRefresh::decode(&long(1), true).unwrap_err();
     assert_eq!((error.code, error.subcode, error.data.len()), (7, 1, 25));
 }

@@ -216,7 +216,7 @@ proptest! {
             prop_assert_eq!(&notification.encode()[19..], &bytes[..]);
             let _ = notification.to_string();
         }
-        let _ = RouteRefresh::decode(&bytes);
+        let _ = RouteRefresh::decode(&bytes, true);
         let _ = split_frame(&mut BytesMut::from(&bytes[..]), MAX_MESSAGE);
     }
 

@@ -20,7 +20,7 @@ fn batch(bytes: usize) -> Batch {
     };
     let end_of_rib = Bytes::from_static(&[0, 0, 0, 0]);
     Batch {
-        updates: vec![decode_update(end_of_rib, context).unwrap()],
+        items: vec![Item::Update(decode_update(end_of_rib, context).unwrap())],
         bytes,
     }
 }
