@@ -15,6 +15,7 @@
 )]
 
 mod buf;
+mod leave;
 mod local;
 mod path;
 #[cfg(test)]
@@ -22,9 +23,10 @@ mod tests;
 mod view;
 
 pub use buf::AttrsBuf;
+pub use leave::{CommunityKinds, RemovePrivate};
 pub use local::Local;
-pub(crate) use path::segment as path_segment;
 pub use path::{AsPath, Asns, Segment, SegmentKind, Segments};
+pub(crate) use path::{PathBuilder, PathBytes, segment as path_segment};
 pub use view::{AttrIter, AttrsRef, Origin, RawAttr};
 
 pub use crate::community::LargeCommunity;

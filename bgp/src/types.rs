@@ -99,6 +99,11 @@ pub struct Asn(pub u32);
 impl Asn {
     /// AS_TRANS (RFC 6793 §9): stands for a number that does not fit two octets.
     pub const TRANS: Asn = Asn(23456);
+
+    /// For use inside a network only (RFC 6996).
+    pub const fn is_private(self) -> bool {
+        matches!(self.0, 64_512..=65_534 | 4_200_000_000..=4_294_967_294)
+    }
 }
 
 impl fmt::Display for Asn {
@@ -137,6 +142,83 @@ pub enum SessionKind {
 impl SessionKind {
     pub const fn is_external(self) -> bool {
         matches!(self, SessionKind::External)
+    }
+}
+
+/// What we are to an external neighbour (RFC 9234 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// It buys transit from us.
+    Provider = 0,
+    /// We are a route server, it is a client of ours.
+    RouteServer = 1,
+    /// We are a client of a route server, which it is.
+    RouteServerClient = 2,
+    /// We buy transit from it.
+    Customer = 3,
+    /// Neither pays the other: each tells its own and its customers' routes.
+    Peer = 4,
+}
+
+impl Role {
+    pub const ALL: [Role; 5] = [
+        Role::Provider,
+        Role::RouteServer,
+        Role::RouteServerClient,
+        Role::Customer,
+        Role::Peer,
+    ];
+
+    pub fn from_wire(value: u8) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| *role as u8 == value)
+    }
+
+    /// Name as the configuration and the API spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Provider => "provider",
+            Role::RouteServer => "rs-server",
+            Role::RouteServerClient => "rs-client",
+            Role::Customer => "customer",
+            Role::Peer => "peer",
+        }
+    }
+
+    /// The only role that the other side may have (RFC 9234 §4.2).
+    pub const fn counterpart(self) -> Role {
+        match self {
+            Role::Provider => Role::Customer,
+            Role::RouteServer => Role::RouteServerClient,
+            Role::RouteServerClient => Role::RouteServer,
+            Role::Customer => Role::Provider,
+            Role::Peer => Role::Peer,
+        }
+    }
+
+    /// Routes from there may go down only: to customers and to clients of a
+    /// route server.
+    pub const fn looks_up_or_across(self) -> bool {
+        matches!(self, Role::Customer | Role::Peer | Role::RouteServerClient)
+    }
+
+    /// Routes to there may go down only from then on.
+    pub const fn looks_down_or_across(self) -> bool {
+        matches!(self, Role::Provider | Role::Peer | Role::RouteServer)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        Role::ALL.into_iter().find(|r| r.name() == s).ok_or(())
     }
 }
 

@@ -9,11 +9,13 @@ use godwit_proto::v1::{
     ResetPeerRequest, SessionState,
 };
 
+use self::path::PathArgs;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
+mod path;
 mod show;
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +144,8 @@ pub struct Add {
     /// Both, unless some are named.
     #[arg(long, value_enum, value_name = "FAMILY")]
     family: Vec<FamilyArg>,
+    #[command(flatten)]
+    path: PathArgs,
 }
 
 pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<(), Failure> {
@@ -275,6 +279,7 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         export: add.export.clone(),
         families: add.family.iter().map(|f| f.number()).collect(),
         multihop: add.multihop.map(u32::from),
+        path: Some(add.path.message()),
     })
 }
 

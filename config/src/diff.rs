@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::model::RouterConfig;
 use crate::model::{ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey};
+use crate::path::PathConfig;
 
 /// The difference of two configurations, as the daemon applies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,7 +172,22 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         families,
         import,
         export,
+        path,
     } = old;
+    let PathConfig {
+        local_as,
+        allow_as_in,
+        as_override,
+        remove_private_as,
+        enforce_first_as,
+        accept_as_set,
+        max_as_path_length,
+        role,
+        role_strict,
+        send_communities,
+    } = path;
+    let number = |path: &PathConfig| path.local_as.map(|local| local.asn);
+    let (was_path, path) = (path, &new.path);
     let policy = |a: &[crate::PolicyChain; 2], b: &[crate::PolicyChain; 2]| {
         a.iter().zip(b).any(|(a, b)| a != b)
     };
@@ -191,6 +207,57 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         ),
         ("multihop", *multihop != new.multihop, Effect::Restart),
         ("family", *families != new.families, Effect::Restart),
+        ("role", *role != path.role, Effect::Restart),
+        (
+            "role-strict",
+            *role_strict != path.role_strict,
+            Effect::Restart,
+        ),
+        (
+            "local-as",
+            number(was_path) != number(path),
+            Effect::Restart,
+        ),
+        (
+            "local-as.no-prepend, local-as.replace-as",
+            number(was_path) == number(path) && *local_as != path.local_as,
+            Effect::InPlace,
+        ),
+        (
+            "allow-as-in",
+            *allow_as_in != path.allow_as_in,
+            Effect::Import,
+        ),
+        (
+            "enforce-first-as",
+            *enforce_first_as != path.enforce_first_as,
+            Effect::Import,
+        ),
+        (
+            "as-set",
+            *accept_as_set != path.accept_as_set,
+            Effect::Import,
+        ),
+        (
+            "max-as-path-length",
+            *max_as_path_length != path.max_as_path_length,
+            Effect::Import,
+        ),
+        (
+            "as-override",
+            *as_override != path.as_override,
+            Effect::Export,
+        ),
+        (
+            "remove-private-as",
+            *remove_private_as != path.remove_private_as,
+            Effect::Export,
+        ),
+        (
+            "send-communities",
+            *send_communities != path.send_communities,
+            Effect::Export,
+        ),
         ("import", policy(import, &new.import), Effect::Import),
         ("export", policy(export, &new.export), Effect::Export),
         (

@@ -10,6 +10,7 @@ mod docs;
 mod error;
 mod model;
 mod parse;
+mod path;
 mod policies;
 mod reader;
 mod schema;
@@ -26,4 +27,5 @@ pub use model::{
     PeerConfig, PeerKey, PolicyChain, RemoteAs, RouterConfig,
 };
 pub use parse::{load, parse};
+pub use path::{LocalAs, PathConfig, PathSettings};
 pub use settings::{FamilySettings, KeySpans, PeerSettings};

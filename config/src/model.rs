@@ -11,6 +11,7 @@ use godwit_bgp::{Asn, Family, RouterId};
 use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
 use ipnet::IpNet;
 
+use crate::path::PathConfig;
 use crate::settings::PeerSettings;
 
 /// A whole configuration file, checked.
@@ -97,7 +98,8 @@ pub struct PeerConfig {
     pub description: Option<String>,
     pub disabled: bool,
     pub remote_as: RemoteAs,
-    /// Whether the session is external, as `remote_as` and our AS decide.
+    /// Whether the session is external, as `remote_as` and our AS (on this
+    /// session: `local-as`) decide.
     pub external: bool,
     /// Zero: neither side sends keepalives. Else 3 to 65535 whole seconds.
     pub hold_time: Duration,
@@ -122,6 +124,7 @@ pub struct PeerConfig {
     /// named.
     pub import: [PolicyChain; Family::COUNT],
     pub export: [PolicyChain; Family::COUNT],
+    pub path: PathConfig,
 }
 
 impl PeerConfig {

@@ -18,6 +18,7 @@ use crate::model::{
     ApiConfig, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
     PeerConfig, PeerKey, RouterConfig,
 };
+use crate::path;
 use crate::policies;
 use crate::reader::{Problems, Table};
 use crate::schema;
@@ -247,6 +248,11 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         policies::names(table, key, policies)
     };
     let (import, export) = (names("import"), names("export"));
+    let path = path::read(table, |key| {
+        if let Some(span) = table.value_span(key) {
+            spans.keys.insert(key, span);
+        }
+    });
     PeerSettings {
         description: None,
         disabled: take!("disabled", values::boolean),
@@ -264,6 +270,7 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         import,
         export,
         families: families(table, policies),
+        path,
         spans,
     }
 }

@@ -102,6 +102,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// What stands there, whatever it is.
+    pub fn raw(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
     /// A value without a place.
     pub fn plain<T>(
         &self,

@@ -273,20 +273,109 @@ static PEER_COMMON: &[Key] = &[
     planned("graceful-restart"),
     planned("password-file"),
     planned("ttl-security"),
-    planned("local-as"),
-    planned("as-set"),
 ];
+
+/// AS numbers, roles and communities.
+static PEER_PATH: &[Key] = &[
+    key(
+        "local-as",
+        "number or table",
+        "`[router] asn`",
+        "The AS number by which this neighbour knows us, while the rest of the network knows another: our OPEN shows it, and it stands before the paths from and to the neighbour, in what goes out before our own. See `local-as = { … }`.",
+    ),
+    key(
+        "allow-as-in",
+        "boolean or 0 to 10",
+        "`false`",
+        "How often our own AS number may stand in a path from the neighbour; `true` is 3. Otherwise once is a loop.",
+    ),
+    key(
+        "as-override",
+        "boolean",
+        "`false`",
+        "In paths to an external neighbour, put our AS number in every place of its own, so that sites of one AS take each other's routes.",
+    ),
+    key(
+        "remove-private-as",
+        "boolean, `\"all\"`, `\"replace\"` or `\"all-replace\"`",
+        "`false`",
+        "Private AS numbers (RFC 6996) in paths to an external neighbour: `true` removes them where the path has no others, `\"all\"` removes them from any path, `\"replace\"` and `\"all-replace\"` put our number in their place. The neighbour's own number stays.",
+    ),
+    key(
+        "enforce-first-as",
+        "boolean",
+        "`true`; `false` where `role = \"rs-client\"`",
+        "A path from an external neighbour must begin with its AS number (RFC 4271 §6.3), else the route is not used. A route server leaves its number out.",
+    ),
+    key(
+        "as-set",
+        "`\"withdraw\"` or `\"accept\"`",
+        "`\"withdraw\"`",
+        "Routes with an AS_SET in the path are not used (RFC 9774), or are.",
+    ),
+    key(
+        "max-as-path-length",
+        "1 to 2000",
+        "`750`",
+        "AS numbers in a path at most; a route with more is not used.",
+    ),
+    key(
+        "role",
+        "`\"provider\"`, `\"customer\"`, `\"peer\"`, `\"rs-server\"` or `\"rs-client\"`",
+        "none",
+        "What we are to an external neighbour (RFC 9234): `\"customer\"` where it is our provider. A neighbour whose role doesn't fit is refused, and route leaks are kept in and out by ONLY_TO_CUSTOMER.",
+    ),
+    key(
+        "role-strict",
+        "boolean",
+        "`false`",
+        "Refuse a neighbour that says no role.",
+    ),
+    key(
+        "send-communities",
+        "list of `\"standard\"`, `\"extended\"` and `\"large\"`",
+        "all",
+        "Kinds of communities that the neighbour is sent.",
+    ),
+];
+
+/// For the reference alone: whoever reads a peer reads these with it.
+static PATH: Section = Section {
+    header: "[peer-group.NAME]: AS numbers, roles, communities",
+    doc: "More keys of a peer or group; [paths.md](paths.md) says what they come to together.",
+    keys: &[PEER_PATH],
+};
+
+pub(crate) static LOCAL_AS: Section = Section {
+    header: "local-as = { … }",
+    doc: "Below a peer or group; `local-as = 64500` is the same as `local-as = { asn = 64500 }`.",
+    keys: &[&[
+        key("asn", "number", "required", "The number."),
+        key(
+            "no-prepend",
+            "boolean",
+            "`false`",
+            "Don't put it before the paths that come in from the neighbour.",
+        ),
+        key(
+            "replace-as",
+            "boolean",
+            "`false`",
+            "Put it alone before the paths that go out to the neighbour, not our own number too.",
+        ),
+    ]],
+};
 
 pub(crate) static PEER_GROUP: Section = Section {
     header: "[peer-group.NAME]",
     doc: "What several peers share. A peer's own keys come first.",
-    keys: &[PEER_COMMON],
+    keys: &[PEER_COMMON, PEER_PATH],
 };
 
 pub(crate) static PEER: Section = Section {
     header: "[[peer]]",
     doc: "A neighbour, or a range of them. One table each; takes every key of `[peer-group.NAME]` too.",
-    keys: &[PEER_ONLY, PEER_COMMON],
+    keys: &[PEER_ONLY, PEER_COMMON, PEER_PATH],
 };
 
 pub(crate) static FAMILIES: Section = Section {
@@ -524,6 +613,8 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &ORIGINATE,
     &PEER,
     &PEER_GROUP,
+    &PATH,
+    &LOCAL_AS,
     &FAMILY,
     &RULE,
     &MATCH,
@@ -547,6 +638,7 @@ mod tests {
             (&ORIGINATE, "[[originate]]\n", ""),
             (&PEER, "[[peer]]\n", ""),
             (&PEER_GROUP, "[peer-group.g]\n", ""),
+            (&LOCAL_AS, "[[peer]]\nlocal-as = { ", " }"),
             (&FAMILIES, "[peer-group.g.family]\n", ""),
             (&FAMILY, "[peer-group.g.family.ipv6-unicast]\n", ""),
             (&POLICY, "[policy]\n", ""),

@@ -11,6 +11,7 @@ use godwit_policy::route::{PolicyRef, PolicySet};
 
 use crate::error::Problem;
 use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, RemoteAs};
+use crate::path::{self, PathSettings};
 use crate::suggest::closest;
 use crate::values::{hold_time_allowed, no_neighbour};
 
@@ -34,6 +35,7 @@ pub struct PeerSettings {
     pub export: Option<Vec<String>>,
     /// By [`Family::index`]; `None`: not named.
     pub families: [Option<FamilySettings>; Family::COUNT],
+    pub path: PathSettings,
     /// Where the file says so.
     pub spans: KeySpans,
 }
@@ -169,8 +171,10 @@ impl Resolver<'_> {
             );
             problems.push(merged.at("remote-as", problem));
         }
+        let of_group = group.map(|(_, settings)| &settings.path);
+        let local_as = own.path.local_as(of_group).map(|local| local.asn);
         let external = match remote_as {
-            Some(RemoteAs::Asn(asn)) => self.asn.is_some_and(|own| own != asn),
+            Some(RemoteAs::Asn(asn)) => local_as.or(self.asn).is_some_and(|own| own != asn),
             Some(RemoteAs::External) => true,
             Some(RemoteAs::Internal) | None => false,
         };
@@ -196,6 +200,14 @@ impl Resolver<'_> {
             let problem = Problem::new("one hop is the default", "leave `multihop` out");
             problems.push(merged.at("multihop", problem));
         }
+        let session = path::Session {
+            asn: self.asn,
+            remote_as,
+            external,
+        };
+        let path = path::resolve(&own.path, of_group, &session, |key, problem| {
+            problems.push(merged.at(key, problem));
+        });
         let families = merged.families();
         let mut chain = |family, of_family: DirectionOfFamily, of_peer: DirectionOfPeer, key| {
             let names = merged.names(family, of_family, of_peer);
@@ -237,6 +249,7 @@ impl Resolver<'_> {
             }),
             import,
             export,
+            path,
         })
     }
 

@@ -96,7 +96,15 @@ fn integer(value: &DeValue<'_>) -> Option<Option<i64>> {
 pub(crate) fn word<T: Copy>(
     words: &'static [(&'static str, T)],
 ) -> impl Fn(&DeValue<'_>) -> Read<T> {
+    word_of(words)
+}
+
+/// As [`word`], of a list made elsewhere.
+pub(crate) fn word_of<T: Copy>(
+    words: impl AsRef<[(&'static str, T)]>,
+) -> impl Fn(&DeValue<'_>) -> Read<T> {
     move |value| {
+        let words = words.as_ref();
         let known = || {
             let quoted: Vec<String> = words.iter().map(|(w, _)| format!("`\"{w}\"`")).collect();
             format!("write {}", quoted.join(" or "))

@@ -14,7 +14,7 @@ use godwit_bgp::attrs::{AttrsBuf, Origin};
 use godwit_bgp::wire::{DecodeContext, Update, UpdateEncoder, decode_update, split_frame};
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
-use godwit_rib::{PeerId, PeerSpec, Rib, RibConfig};
+use godwit_rib::{ExportRules, ImportRules, PeerId, PeerSpec, Rib, RibConfig};
 use ipnet::Ipv4Net;
 
 struct Counting;
@@ -126,6 +126,11 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         next_hop_self: false,
         weight: 0,
         shared_subnet: false,
+        import_rules: ImportRules {
+            enforce_first_as: false,
+            ..ImportRules::default()
+        },
+        export_rules: ExportRules::default(),
     }
 }
 

@@ -4,10 +4,10 @@
 use bytes::BytesMut;
 use godwit_bgp::attrs::{AttrsBuf, RawAttr, code, flag};
 use godwit_bgp::wire::UpdateEncoder;
-use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
 use godwit_policy::route::{Outcome, PeerContext, PolicyRef, Residual};
 
-use crate::api::{PeerId, PeerSpec, RibConfig, WhyNot};
+use crate::api::{ExportRules, PeerId, PeerSpec, RibConfig, WhyNot};
 use crate::interner::{AttrId, DEFAULT_LOCAL_PREF, Interner};
 use crate::memo::{Entry, Memo};
 use crate::peers::Peers;
@@ -18,9 +18,14 @@ pub struct Export {
     pub families: [bool; 2],
     kind: SessionKind,
     local_asn: Asn,
+    /// The router's; that of the session may be another.
+    own_asn: Asn,
+    /// The peer's; of one of them, where no rule asks whose.
+    peer_asn: Asn,
     own_next_hop: [Option<NextHop>; 2],
     next_hop_self: bool,
     shared_subnet: bool,
+    rules: ExportRules,
     pub encoder: UpdateEncoder,
     max_message: usize,
     policy: [PolicyRef; 2],
@@ -59,9 +64,12 @@ impl Export {
             families: spec.families,
             kind: spec.kind,
             local_asn: spec.local_asn,
+            own_asn: config.asn,
+            peer_asn: spec.asn,
             own_next_hop: spec.own_next_hop,
             next_hop_self: spec.next_hop_self,
             shared_subnet: spec.shared_subnet,
+            rules: spec.export_rules,
             encoder: UpdateEncoder::new(spec.max_message, spec.as4),
             max_message: spec.max_message,
             policy: spec.export.clone(),
@@ -148,6 +156,13 @@ impl Export {
         if source.from == From::Peer(SessionKind::Internal) && self.kind == SessionKind::Internal {
             return Err(WhyNot::NotReflected);
         }
+        // RFC 9234 §5, egress 2.
+        if self.kind.is_external()
+            && self.rules.role.is_some_and(Role::looks_up_or_across)
+            && attrs.attrs(attr).only_to_customer().is_some()
+        {
+            return Err(WhyNot::RouteLeak);
+        }
         Ok(())
     }
 
@@ -189,8 +204,10 @@ impl Export {
         }
         if self.kind.is_external() {
             if !ours {
-                // RFC 4271 §5.1.4; what a rule sets below goes out.
+                // RFC 4271 §5.1.4 and RFC 4360 §6; what a rule sets below goes
+                // out.
                 buf.remove(code::MED);
+                buf.remove_non_transitive();
             }
             outcome.edits.apply(own, self.local_asn, buf);
             buf.retain(|attr| {
@@ -199,7 +216,7 @@ impl Export {
                     code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST
                 )
             });
-            buf.prepend_as(self.local_asn, 1);
+            self.leave_as(buf);
         } else {
             if let From::Peer(kind) = source.from
                 && !kind.is_external()
@@ -215,6 +232,7 @@ impl Export {
             }
             outcome.edits.apply(own, self.local_asn, buf);
         }
+        buf.keep_communities(self.rules.communities);
         if Family::of(&buf.next_hop.address()) != family {
             return Err(WhyNot::NoNextHop);
         }
@@ -222,6 +240,25 @@ impl Export {
             return Err(WhyNot::TooLong);
         }
         Ok(())
+    }
+
+    /// What an external peer sees of the path (RFC 4271 §5.1.2).
+    fn leave_as(&self, buf: &mut AttrsBuf) {
+        let rules = &self.rules;
+        buf.remove_private(rules.remove_private, self.local_asn, self.peer_asn);
+        if rules.as_override {
+            buf.override_as(self.peer_asn, self.local_asn);
+        }
+        if self.local_asn != self.own_asn && !rules.replace_as {
+            buf.prepend_as(self.own_asn, 1);
+        }
+        buf.prepend_as(self.local_asn, 1);
+        // RFC 9234 §5, egress 1.
+        if rules.role.is_some_and(Role::looks_down_or_across)
+            && buf.as_ref().only_to_customer().is_none()
+        {
+            buf.set_only_to_customer(self.local_asn);
+        }
     }
 
     /// The next hop to put in, unless the one that is there stands.

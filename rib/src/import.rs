@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local};
-use godwit_bgp::{Asn, Family, NextHop, SessionKind};
-use godwit_policy::route::{Outcome, PeerContext, PolicyRef, Residual, RuleName};
+use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
+use godwit_policy::route::{PeerContext, PolicyRef, Residual, RuleName};
 use ipnet::IpNet;
 
-use crate::api::{PeerSpec, RibConfig};
+use crate::api::{ImportRules, PeerSpec, RibConfig};
 use crate::interner::{AttrId, Interner};
 use crate::memo::{Entry, Memo};
 use crate::path::Verdict;
@@ -30,6 +30,60 @@ struct ClassKey {
     weight: u32,
     /// Only where a rule asks for it.
     neighbour: Option<(IpAddr, Asn)>,
+    rules: ImportRules,
+}
+
+impl ClassKey {
+    /// Whether the peer's AS number decides, besides the block. It is not part of
+    /// the class: a thousand peers of as many ASes shall not be a thousand.
+    fn asks_who(&self) -> bool {
+        self.kind.is_external() && (self.rules.enforce_first_as || self.rules.role.is_some())
+    }
+
+    /// What goes before policy sees the route.
+    fn additions(&self, attrs: AttrsRef<'_>, peer: Asn, config: &RibConfig) -> Additions {
+        let external = self.kind.is_external();
+        let own_number = external && self.local_asn != config.asn && !self.rules.no_prepend;
+        // RFC 9234 §5, ingress 3.
+        let mark = external
+            && self.rules.role.is_some_and(Role::looks_up_or_across)
+            && attrs.only_to_customer().is_none();
+        Additions {
+            weight: self.weight,
+            local_as: own_number.then_some(self.local_asn),
+            only_to_customer: mark.then_some(peer),
+        }
+    }
+}
+
+/// What a route is given on its way in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Additions {
+    weight: u32,
+    /// Before its path: the number that the neighbour knows us by (`local-as`).
+    local_as: Option<Asn>,
+    only_to_customer: Option<Asn>,
+}
+
+impl Additions {
+    fn is_empty(&self) -> bool {
+        *self == Additions::default()
+    }
+
+    fn apply(&self, buf: &mut AttrsBuf) {
+        if self.weight != 0 {
+            buf.set_local(Local {
+                weight: self.weight,
+                ..Local::default()
+            });
+        }
+        if let Some(asn) = self.local_as {
+            buf.prepend_as(asn, 1);
+        }
+        if let Some(asn) = self.only_to_customer {
+            buf.set_only_to_customer(asn);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +91,8 @@ struct Class {
     key: ClassKey,
     context: PeerContext,
     users: u32,
-    memo: Memo<(), Verdict>,
+    /// With the peer's AS number, where that decides.
+    memo: Memo<Option<Asn>, Verdict>,
 }
 
 /// All classes, and the addresses that are our own.
@@ -52,9 +107,10 @@ pub struct Imports {
 /// outcome.
 #[derive(Debug)]
 pub struct Evaluated<'a> {
-    entry: &'a mut Entry<(), Verdict>,
+    entry: &'a mut Entry<Option<Asn>, Verdict>,
     scratch: &'a mut Option<AttrsBuf>,
     key: &'a ClassKey,
+    additions: Additions,
     attr_in: AttrId,
 }
 
@@ -73,6 +129,7 @@ impl Imports {
                 .uses_neighbour()
                 .then_some((spec.address, spec.asn)),
             policy,
+            rules: spec.import_rules,
         };
         let known = self
             .classes
@@ -135,10 +192,12 @@ impl Imports {
         }
     }
 
-    /// Evaluates a block as received from a peer of this class.
+    /// Evaluates a block as received from a peer of this class, whose AS is
+    /// `peer`.
     pub fn evaluate(
         &mut self,
         id: ClassId,
+        peer: Asn,
         attr_in: AttrId,
         config: &RibConfig,
         attrs: &Interner,
@@ -147,21 +206,43 @@ impl Imports {
             unreachable!("a class lives as long as a peer uses it")
         };
         let (key, context, own) = (&class.key, &class.context, &self.own);
-        let entry = class.memo.entry(attr_in, (), attrs, |weak, ()| {
-            let view = attrs.attrs(attr_in);
-            let residual = match sanity(view, key, own, config) {
-                Verdict::Accepted => Ok(key.policy.0.specialise(context, view)),
+        let view = attrs.attrs(attr_in);
+        let additions = key.additions(view, peer, config);
+        let scratch = &mut self.scratch;
+        let asked = key.asks_who().then_some(peer);
+        let entry = class.memo.entry(attr_in, asked, attrs, |weak, asked| {
+            let residual = match sanity(view, key, peer, own, config) {
+                Verdict::Accepted => Ok(match additions.is_empty() {
+                    true => key.policy.0.specialise(context, view),
+                    false => {
+                        let buf = filled(scratch, view, additions);
+                        key.policy.0.specialise(context, buf.as_ref())
+                    }
+                }),
                 verdict => Err(verdict),
             };
-            Entry::new(weak, (), residual)
+            Entry::new(weak, asked, residual)
         });
         Evaluated {
             entry,
-            scratch: &mut self.scratch,
+            scratch,
             key,
+            additions,
             attr_in,
         }
     }
+}
+
+/// The block with its additions, in the memory of `scratch`.
+fn filled<'a>(
+    scratch: &'a mut Option<AttrsBuf>,
+    view: AttrsRef<'_>,
+    additions: Additions,
+) -> &'a mut AttrsBuf {
+    let buf = scratch.get_or_insert_with(|| AttrsBuf::from_ref(view));
+    buf.assign(view);
+    additions.apply(buf);
+    buf
 }
 
 impl Evaluated<'_> {
@@ -177,10 +258,19 @@ impl Evaluated<'_> {
             Err(verdict) => return Err(*verdict),
             Ok(residual) => pick(residual, net.into()),
         };
-        let (key, attr_in) = (self.key, self.attr_in);
+        let (key, additions, attr_in) = (self.key, self.additions, self.attr_in);
         let scratch = &mut *self.scratch;
         self.entry.outcome(index, attrs, |outcome, attrs| {
-            accept(outcome, key, attr_in, scratch, attrs)
+            if !outcome.accept {
+                return Err(Verdict::Policy);
+            }
+            if outcome.edits.is_empty() && additions.is_empty() {
+                attrs.retain(attr_in);
+                return Ok(attr_in);
+            }
+            let buf = filled(scratch, attrs.attrs(attr_in), additions);
+            outcome.edits.apply(key.own_next_hop, key.local_asn, buf);
+            Ok(attrs.intern(buf.as_ref()))
         })
     }
 
@@ -212,44 +302,32 @@ pub fn pick(residual: &mut Residual, net: IpNet) -> u16 {
     }
 }
 
-fn accept(
-    outcome: &Outcome,
-    key: &ClassKey,
-    attr_in: AttrId,
-    scratch: &mut Option<AttrsBuf>,
-    attrs: &mut Interner,
-) -> Result<AttrId, Verdict> {
-    if !outcome.accept {
-        return Err(Verdict::Policy);
-    }
-    if outcome.edits.is_empty() && key.weight == 0 {
-        attrs.retain(attr_in);
-        return Ok(attr_in);
-    }
-    let view = attrs.attrs(attr_in);
-    let buf = scratch.get_or_insert_with(|| AttrsBuf::from_ref(view));
-    buf.assign(view);
-    if key.weight != 0 {
-        buf.set_local(Local {
-            weight: key.weight,
-            ..Local::default()
-        });
-    }
-    outcome.edits.apply(key.own_next_hop, key.local_asn, buf);
-    Ok(attrs.intern(buf.as_ref()))
-}
-
 fn sanity(
     attrs: AttrsRef<'_>,
     key: &ClassKey,
+    peer: Asn,
     own: &HashSet<IpAddr>,
     config: &RibConfig,
 ) -> Verdict {
-    let path = attrs.as_path();
-    if path.contains(key.local_asn) || path.contains(config.asn) {
+    let (path, rules) = (attrs.as_path(), &key.rules);
+    if path.numbers() > usize::from(rules.max_as_path) {
+        return Verdict::PathTooLong;
+    }
+    if !rules.accept_as_set && path.has_set() {
+        return Verdict::AsSet;
+    }
+    let loops = |asn| path.count(asn) > usize::from(rules.allow_as_in);
+    if loops(key.local_asn) || loops(config.asn) {
         return Verdict::AsLoop;
     }
-    if !key.kind.is_external() {
+    if key.kind.is_external() {
+        if rules.enforce_first_as && path.first_as() != Some(peer) {
+            return Verdict::FirstAs;
+        }
+        if leaks(attrs, rules.role, peer) {
+            return Verdict::RouteLeak;
+        }
+    } else {
         if attrs.originator_id() == Some(config.router_id) {
             return Verdict::OriginatorLoop;
         }
@@ -264,6 +342,18 @@ fn sanity(
         return Verdict::OwnNextHop;
     }
     Verdict::Accepted
+}
+
+/// RFC 9234 §5, ingress 1 and 2.
+fn leaks(attrs: AttrsRef<'_>, role: Option<Role>, peer: Asn) -> bool {
+    let Some(marked) = attrs.only_to_customer() else {
+        return false;
+    };
+    match role {
+        Some(Role::Provider | Role::RouteServer) => true,
+        Some(Role::Peer) => marked != peer,
+        Some(Role::Customer | Role::RouteServerClient) | None => false,
+    }
 }
 
 /// Whether a host could have this address (RFC 4271 §6.3).

@@ -24,18 +24,36 @@ pub enum Verdict {
     OwnNextHop = 5,
     /// Its next hop cannot be anyone's (RFC 4271 §6.3).
     InvalidNextHop = 6,
+    /// Its AS_PATH does not begin with the peer's AS (RFC 4271 §6.3).
+    FirstAs = 7,
+    /// A set is in its AS_PATH (RFC 9774).
+    AsSet = 8,
+    /// Its AS_PATH has more numbers than we take.
+    PathTooLong = 9,
+    /// It went up or across before, and comes from below or across (RFC 9234).
+    RouteLeak = 10,
 }
 
 impl Verdict {
+    /// By number.
+    const ALL: [Verdict; 11] = [
+        Verdict::Accepted,
+        Verdict::Policy,
+        Verdict::AsLoop,
+        Verdict::OriginatorLoop,
+        Verdict::ClusterLoop,
+        Verdict::OwnNextHop,
+        Verdict::InvalidNextHop,
+        Verdict::FirstAs,
+        Verdict::AsSet,
+        Verdict::PathTooLong,
+        Verdict::RouteLeak,
+    ];
+
     fn from_bits(bits: u8) -> Verdict {
-        match bits {
-            0 => Verdict::Accepted,
-            1 => Verdict::Policy,
-            2 => Verdict::AsLoop,
-            3 => Verdict::OriginatorLoop,
-            4 => Verdict::ClusterLoop,
-            5 => Verdict::OwnNextHop,
-            _ => Verdict::InvalidNextHop,
+        match Verdict::ALL.get(usize::from(bits)) {
+            Some(verdict) => *verdict,
+            None => unreachable!("only verdicts are written"),
         }
     }
 }
@@ -60,6 +78,10 @@ impl fmt::Display for Verdict {
             Verdict::ClusterLoop => "own cluster id in the CLUSTER_LIST",
             Verdict::OwnNextHop => "next hop is an address of ours",
             Verdict::InvalidNextHop => "next hop is not a host address",
+            Verdict::FirstAs => "AS path does not begin with the peer's AS",
+            Verdict::AsSet => "AS_SET in the AS path",
+            Verdict::PathTooLong => "AS path too long",
+            Verdict::RouteLeak => "route leak: marked ONLY_TO_CUSTOMER",
         })
     }
 }
@@ -182,6 +204,21 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_verdict_comes_back_from_the_flags() {
+        for (bits, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, bits);
+            for blackhole in [false, true] {
+                let flags = Path::flags_of(verdict, blackhole);
+                let path = Path {
+                    flags,
+                    ..Path::default()
+                };
+                assert_eq!((path.verdict(), path.blackhole()), (verdict, blackhole));
+            }
+        }
+    }
 
     #[test]
     fn a_path_takes_24_bytes() {

@@ -216,11 +216,12 @@ impl Rib {
         attr_in: AttrId,
         mark: Mark,
     ) -> Option<godwit_policy::route::RuleName> {
-        let class = self.core.peers.at(peer)?.import[mark.family().index()];
         let core = &self.core;
+        let peer = core.peers.at(peer)?;
+        let (class, asn) = (peer.import[mark.family().index()], peer.spec.asn);
         let mut evaluated = self
             .imports
-            .evaluate(class, attr_in, &core.config, &core.attrs);
+            .evaluate(class, asn, attr_in, &core.config, &core.attrs);
         evaluated.rule(core.tables.net(mark))
     }
 }

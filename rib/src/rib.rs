@@ -285,11 +285,14 @@ impl Rib {
         now: Duration,
     ) {
         let core = &mut self.core;
+        let Some(asn) = core.peers.up(id).map(|peer| peer.spec.asn) else {
+            return;
+        };
         let attr_in = core.attrs.intern(attrs);
         let since = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let mut evaluated = self
             .imports
-            .evaluate(class, attr_in, &core.config, &core.attrs);
+            .evaluate(class, asn, attr_in, &core.config, &core.attrs);
         let mut path = Path {
             next: NONE,
             peer: id,

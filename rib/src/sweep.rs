@@ -154,7 +154,8 @@ fn reimport(mark: Mark, id: PeerId, core: &mut Core, imports: &mut Imports) {
     let path = *core.paths.at(at);
     let class = peer.import[mark.family().index()];
     let net = core.tables.net(mark);
-    let mut evaluated = imports.evaluate(class, path.attr_in, &core.config, &core.attrs);
+    let asn = peer.spec.asn;
+    let mut evaluated = imports.evaluate(class, asn, path.attr_in, &core.config, &core.attrs);
     let accepted = evaluated.accept(net, &mut core.attrs);
     core.attrs.retain(path.attr_in);
     let (verdict, attr) = Verdict::split(accepted);

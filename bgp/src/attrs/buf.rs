@@ -122,23 +122,6 @@ impl AttrsBuf {
         self.set_number(code::OTC, OPTIONAL_TRANSITIVE, Some(asn.0));
     }
 
-    /// Removes what may not leave the AS of both kinds of extended communities
-    /// (RFC 4360 §6, RFC 5701 §2).
-    pub fn remove_non_transitive(&mut self) {
-        let stay = |octets: &[u8]| octets.first().is_none_or(|kind| kind & 0x40 == 0);
-        for (code, unit) in [(code::EXT_COMMUNITIES, 8), (code::IPV6_EXT_COMMUNITIES, 20)] {
-            let old = self.value(code);
-            if old.chunks(unit).all(stay) {
-                continue;
-            }
-            let list: Vec<u8> = (old.chunks(unit).filter(|one| stay(one)))
-                .flatten()
-                .copied()
-                .collect();
-            self.set_list(code, &list);
-        }
-    }
-
     /// Puts a cluster id before the list (RFC 4456 §8).
     pub fn prepend_cluster(&mut self, id: RouterId) {
         let mut list = Scratch::from_slice(&id.0.to_be_bytes());
@@ -204,7 +187,7 @@ impl AttrsBuf {
         self.community_add(communities);
     }
 
-    fn set_list(&mut self, code: u8, list: &[u8]) {
+    pub(super) fn set_list(&mut self, code: u8, list: &[u8]) {
         if list.is_empty() {
             self.remove(code);
         } else {
@@ -224,7 +207,7 @@ impl AttrsBuf {
         }
     }
 
-    fn value(&self, code: u8) -> &[u8] {
+    pub(super) fn value(&self, code: u8) -> &[u8] {
         self.as_ref().find(code).map_or(&[], |a| a.value)
     }
 

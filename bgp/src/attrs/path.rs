@@ -2,8 +2,13 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::parse::{self, Parsed};
 use crate::types::Asn;
+
+/// The octets of a path in the making.
+pub(crate) type PathBytes = SmallVec<[u8; 512]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -89,6 +94,16 @@ impl<'a> AsPath<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// How many numbers it has, those of sets included.
+    pub fn numbers(&self) -> usize {
+        self.segments().map(|s| s.asns.len()).sum()
+    }
+
+    /// How often `asn` stands in it.
+    pub fn count(&self, asn: Asn) -> usize {
+        self.asns().filter(|a| *a == asn).count()
     }
 
     /// Length as the decision process counts it (RFC 4271 §9.1.2.2 a).
@@ -177,6 +192,37 @@ impl<'a> Iterator for Segments<'a> {
             kind: SegmentKind::from_wire(kind)?,
             asns,
         })
+    }
+}
+
+/// Puts segments together, neighbouring sequences as one where it has room: the
+/// same path is to be the same bytes wherever it was cut.
+#[derive(Default)]
+pub(crate) struct PathBuilder {
+    bytes: PathBytes,
+    /// Where the last segment begins, if it is a sequence.
+    open: Option<usize>,
+}
+
+impl PathBuilder {
+    pub(crate) fn push(&mut self, kind: SegmentKind, asns: &[[u8; 4]]) {
+        let Ok(count) = u8::try_from(asns.len()) else {
+            return;
+        };
+        let sequence = kind == SegmentKind::Sequence;
+        if sequence
+            && let Some(field) = self.open.and_then(|at| self.bytes.get_mut(at + 1))
+            && let Some(sum) = field.checked_add(count)
+        {
+            *field = sum;
+        } else {
+            self.open = sequence.then_some(self.bytes.len());
+            self.bytes.extend_from_slice(&[kind as u8, count]);
+        }
+        self.bytes.extend_from_slice(asns.as_flattened());
+    }
+    pub(crate) fn into_bytes(self) -> PathBytes {
+        self.bytes
     }
 }
 

@@ -1,4 +1,4 @@
-//! Extended communities (RFC 4360, RFC 5668, RFC 7153).
+//! Extended communities (RFC 4360, RFC 5668).
 
 use std::fmt;
 use std::net::Ipv4Addr;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::{AfiSafi, Asn, Family, RouterId};
+use crate::types::{AfiSafi, Asn, Family, Role, RouterId};
 use crate::wire::{Capability, Open};
 
 /// Which AS numbers the peer may have.
@@ -57,6 +57,10 @@ pub struct Capabilities {
     pub extended_message: bool,
     /// RFC 4724; `None`: not advertised.
     pub graceful_restart: Option<GracefulRestart>,
+    /// Our role towards an external peer (RFC 9234); `None`: not advertised.
+    pub role: Option<Role>,
+    /// A peer that advertises no role is refused (RFC 9234 §4.2, strict mode).
+    pub role_strict: bool,
     /// Sent after the above as they are; interpreting the peer's is up to the caller.
     pub extra: Vec<Capability>,
 }
@@ -69,6 +73,8 @@ impl Default for Capabilities {
             enhanced_refresh: true,
             extended_message: true,
             graceful_restart: Some(GracefulRestart::default()),
+            role: None,
+            role_strict: false,
             extra: Vec::new(),
         }
     }
@@ -182,6 +188,9 @@ impl SessionConfig {
         }
         if own.extended_message {
             list.push(Capability::ExtendedMessage);
+        }
+        if let Some(role) = own.role {
+            list.push(Capability::Role(role as u8));
         }
         if let Some(gr) = &own.graceful_restart {
             let families: Vec<(AfiSafi, bool)> = gr

@@ -29,6 +29,11 @@ pub(super) fn unsupported_capability(needed: Bytes) -> Notification {
     Notification::with_data(code::OPEN, open::UNSUPPORTED_CAPABILITY, needed)
 }
 
+/// RFC 9234 §4.2.
+pub(super) fn role_mismatch() -> Notification {
+    Notification::new(code::OPEN, open::ROLE_MISMATCH)
+}
+
 pub(super) fn hold_timer_expired() -> Notification {
     Notification::new(code::HOLD_TIMER_EXPIRED, 0)
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::SessionConfig;
 use super::faults;
-use crate::types::{AfiSafi, Asn, Family, RouterId};
+use crate::types::{AfiSafi, Asn, Family, Role, RouterId};
 use crate::wire::{Capability, DecodeContext, MAX_EXTENDED, MAX_MESSAGE, Notification, Open};
 
 /// What holds for a connection from the moment the peer's OPEN is accepted, and
@@ -73,6 +73,11 @@ impl Negotiated {
         }
     }
 
+    /// The role that the peer advertises (RFC 9234 §4.1), if it is a known one.
+    pub fn remote_role(&self) -> Option<Role> {
+        roles(&self.remote).next().and_then(Role::from_wire)
+    }
+
     pub fn has(&self, family: Family) -> bool {
         self.families.get(family.index()).copied().unwrap_or(false)
     }
@@ -106,6 +111,9 @@ pub(super) fn negotiate(
     if matches!(remote.hold_time, 1 | 2) {
         return Err(faults::unacceptable_hold_time());
     }
+    if external {
+        check_role(config, &local, &remote)?;
+    }
     let families = common_families(&local, &remote)?;
     let hold_time = Duration::from_secs(local.hold_time.min(remote.hold_time).into());
     Ok(Negotiated {
@@ -128,6 +136,28 @@ pub(super) fn negotiate(
         graceful_restart: graceful_restart(&local, &remote, families),
         local,
         remote,
+    })
+}
+
+/// RFC 9234 §4.2: what both sides say must fit; one that says nothing is
+/// believed, unless we are strict.
+fn check_role(config: &SessionConfig, local: &Open, remote: &Open) -> Result<(), Notification> {
+    // Of the OPEN that was sent: it may be older than the configuration.
+    let Some(ours) = roles(local).next().and_then(Role::from_wire) else {
+        return Ok(());
+    };
+    let fits = |theirs: u8| theirs == ours.counterpart() as u8;
+    let silent = roles(remote).next().is_none();
+    if (silent && config.capabilities.role_strict) || !roles(remote).all(fits) {
+        return Err(faults::role_mismatch());
+    }
+    Ok(())
+}
+
+fn roles(open: &Open) -> impl Iterator<Item = u8> + '_ {
+    open.capabilities.iter().filter_map(|c| match c {
+        Capability::Role(role) => Some(*role),
+        _ => None,
     })
 }
 

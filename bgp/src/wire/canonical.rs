@@ -5,9 +5,9 @@ use smallvec::SmallVec;
 use super::read_update::Seen;
 use super::update::{DecodeContext, RawAttrs};
 use super::verdict::{Verdict, category, judge};
-use crate::attrs::{AsPath, RawAttr, SegmentKind, attribute, code, flag, path_segment, push};
-
-type Scratch = SmallVec<[u8; 512]>;
+use crate::attrs::{
+    AsPath, PathBuilder, PathBytes, RawAttr, SegmentKind, attribute, code, flag, path_segment, push,
+};
 
 const OPTIONAL_TRANSITIVE: u8 = flag::OPTIONAL | flag::TRANSITIVE;
 
@@ -121,7 +121,7 @@ impl As4<'_> {
 
     /// RFC 6793 §4.2.3: as many leading numbers of AS_PATH as it is longer, then
     /// AS4_PATH; all of AS_PATH if that is the shorter.
-    fn merge_path(&self, narrow: &[u8]) -> Scratch {
+    fn merge_path(&self, narrow: &[u8]) -> PathBytes {
         let narrow = widen(narrow);
         let Some(wide) = self.path else {
             return narrow;
@@ -156,15 +156,15 @@ impl As4<'_> {
                 path.push(segment.kind, segment.octets());
             }
         }
-        path.bytes
+        path.into_bytes()
     }
 }
 
 const TRANS: [u8; 2] = 23456u16.to_be_bytes();
 
 /// A path of two-octet numbers as one of four-octet ones.
-fn widen(mut path: &[u8]) -> Scratch {
-    let mut out = Scratch::new();
+fn widen(mut path: &[u8]) -> PathBytes {
+    let mut out = PathBytes::new();
     while let Ok((rest, (kind, asns))) = path_segment(path, 2) {
         let (asns, _) = asns.as_chunks::<2>();
         // a count that was read from one octet
@@ -175,32 +175,4 @@ fn widen(mut path: &[u8]) -> Scratch {
         path = rest;
     }
     out
-}
-
-/// Puts segments together, neighbouring sequences as one where it has room: the
-/// same path is to be the same bytes wherever it was cut.
-#[derive(Default)]
-struct PathBuilder {
-    bytes: Scratch,
-    /// Where the last segment begins, if it is a sequence.
-    open: Option<usize>,
-}
-
-impl PathBuilder {
-    fn push(&mut self, kind: SegmentKind, asns: &[[u8; 4]]) {
-        let Ok(count) = u8::try_from(asns.len()) else {
-            return;
-        };
-        let sequence = kind == SegmentKind::Sequence;
-        if sequence
-            && let Some(field) = self.open.and_then(|at| self.bytes.get_mut(at + 1))
-            && let Some(sum) = field.checked_add(count)
-        {
-            *field = sum;
-        } else {
-            self.open = sequence.then_some(self.bytes.len());
-            self.bytes.extend_from_slice(&[kind as u8, count]);
-        }
-        self.bytes.extend_from_slice(asns.as_flattened());
-    }
 }

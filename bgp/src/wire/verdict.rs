@@ -135,7 +135,9 @@ pub(super) fn judge(attr: &RawAttr<'_>, ctx: DecodeContext) -> Verdict {
         }
         // RFC 6793 §6: their faults cost only themselves
         code::AS4_PATH => match check_as4_path(attr.value) {
-            Ok(()) => Drop,
+            Ok(false) => Drop,
+            // unlike a plain set, one that the merge would drop without a trace
+            Ok(true) => Withdraw(MALFORMED_AS_PATH, "AS4_PATH has a confederation set"),
             Err(what) => Discard(OPTIONAL_ATTRIBUTE, what),
         },
         code::AS4_AGGREGATOR => match check_aggregator(attr.value, 8) {
@@ -179,9 +181,11 @@ fn check_path(mut path: &[u8], width: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// As [`check_path`]; confederation segments are dropped in the merge
-/// (RFC 6793 §6).
-fn check_as4_path(mut path: &[u8]) -> Result<(), &'static str> {
+/// As [`check_path`]; confederation sequences are dropped in the merge
+/// (RFC 6793 §6). True: there is a confederation set, which RFC 9774 §3 wants
+/// treated as a withdrawal.
+fn check_as4_path(mut path: &[u8]) -> Result<bool, &'static str> {
+    let mut confederation_set = false;
     let mut numbers = 0;
     if path.is_empty() {
         return Err("AS4_PATH is empty");
@@ -190,13 +194,15 @@ fn check_as4_path(mut path: &[u8]) -> Result<(), &'static str> {
         let Ok((rest, (kind, asns))) = path_segment(path, 4) else {
             return Err("AS4_PATH ends within a segment");
         };
-        if SegmentKind::from_wire(kind).is_none() {
-            return Err("AS4_PATH has a segment of unknown type");
+        match SegmentKind::from_wire(kind) {
+            Some(SegmentKind::ConfedSet) => confederation_set = true,
+            Some(_) => {}
+            None => return Err("AS4_PATH has a segment of unknown type"),
         }
         check_numbers(asns, 4, &mut numbers)?;
         path = rest;
     }
-    Ok(())
+    Ok(confederation_set)
 }
 
 #[inline]

@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use godwit_bgp::session::{Counters as SessionCounters, ErrorOrigin, SessionError, State};
 use godwit_bgp::wire::Capability as WireCapability;
-use godwit_bgp::{Family, SessionKind};
+use godwit_bgp::{Family, Role, SessionKind};
 use godwit_config::{PeerConfig, PolicyChain};
 use godwit_proto::v1;
 use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
 
+use super::path;
 use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
 
 pub fn time(at: SystemTime) -> Option<Timestamp> {
@@ -57,6 +58,7 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
             .filter(|f| config.families[f.index()])
             .map(|f| peer_family(&status, f, counters))
             .collect(),
+        path: Some(path::message(&config.path)),
     }
 }
 
@@ -104,6 +106,10 @@ fn session(session: &SessionStatus) -> v1::Session {
             .collect(),
         local_capabilities: agreed.local.capabilities.iter().map(capability).collect(),
         remote_capabilities: agreed.remote.capabilities.iter().map(capability).collect(),
+        remote_role: agreed
+            .remote_role()
+            .map(|role| role.to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -119,7 +125,9 @@ fn capability_text(capability: &WireCapability) -> String {
     let details = match capability {
         WireCapability::MultiProtocol(family) => family.to_string(),
         WireCapability::FourOctetAs(asn) => asn.to_string(),
-        WireCapability::Role(role) => role.to_string(),
+        WireCapability::Role(role) => {
+            Role::from_wire(*role).map_or_else(|| role.to_string(), |role| role.to_string())
+        }
         WireCapability::ExtendedNextHop(list) => {
             join(list.iter().map(|(f, afi)| format!("{f} by afi {afi}")))
         }

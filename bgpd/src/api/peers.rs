@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Stop, convert, error};
+use super::{Stop, convert, error, path};
 use crate::control::{Control, NewPeer};
 use crate::status::{PeerEvent, PeerView};
 
@@ -341,6 +341,7 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             import: (!spec.import.is_empty()).then_some(spec.import),
             export: (!spec.export.is_empty()).then_some(spec.export),
             families,
+            path: path::settings(spec.path)?,
             ..PeerSettings::default()
         },
     })

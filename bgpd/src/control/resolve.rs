@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use godwit_bgp::attrs::{AttrsBuf, Origin};
-use godwit_bgp::session::{RemoteAs, SessionConfig};
+use godwit_bgp::session::{Capabilities, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
 use godwit_config::{Config, PeerConfig, PeerKey};
 use godwit_rib::{LocalRoute, RibConfig};
@@ -83,6 +83,7 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         godwit_config::RemoteAs::External => RemoteAs::External,
         godwit_config::RemoteAs::Internal => RemoteAs::Internal,
     };
+    let asn = peer.path.local_as.map_or(identity.asn, |local| local.asn);
     SessionConfig {
         hold_time: peer.hold_time,
         keepalive: peer.keepalive,
@@ -93,7 +94,12 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
             .into_iter()
             .filter(|f| peer.families.get(f.index()) == Some(&true))
             .collect(),
-        ..SessionConfig::new(identity.asn, identity.router_id, remote_as)
+        capabilities: Capabilities {
+            role: peer.path.role,
+            role_strict: peer.path.role_strict,
+            ..Capabilities::default()
+        },
+        ..SessionConfig::new(asn, identity.router_id, remote_as)
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use godwit_bgp::session::Negotiated;
 use godwit_bgp::{Family, NextHop};
-use godwit_rib::PeerSpec;
+use godwit_config::PathConfig;
+use godwit_rib::{ExportRules, ImportRules, PeerSpec};
 
 use super::settings::PeerSettings;
 use crate::interfaces::Place;
@@ -37,6 +38,29 @@ pub fn peer_spec(
         next_hop_self: settings.config.next_hop_self,
         shared_subnet,
         weight: 0,
+        import_rules: import_rules(&settings.config.path),
+        export_rules: export_rules(&settings.config.path),
+    }
+}
+
+fn import_rules(path: &PathConfig) -> ImportRules {
+    ImportRules {
+        allow_as_in: path.allow_as_in,
+        no_prepend: path.local_as.is_some_and(|local| local.no_prepend),
+        enforce_first_as: path.enforce_first_as,
+        accept_as_set: path.accept_as_set,
+        max_as_path: path.max_as_path_length,
+        role: path.role,
+    }
+}
+
+fn export_rules(path: &PathConfig) -> ExportRules {
+    ExportRules {
+        replace_as: path.local_as.is_some_and(|local| local.replace_as),
+        remove_private: path.remove_private_as,
+        as_override: path.as_override,
+        role: path.role,
+        communities: path.send_communities,
     }
 }
 

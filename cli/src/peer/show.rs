@@ -4,7 +4,7 @@ use godwit_proto::v1::{
     Capability, Counters, MessageCounters, Peer, PeerError, PeerSource, Session, SessionKind,
 };
 
-use super::{asn, chain, state_name};
+use super::{asn, chain, path, state_name};
 use crate::failure::Failure;
 use crate::output::{Out, Table, Tone, or_dash};
 use crate::span;
@@ -15,6 +15,7 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     if let Some(session) = &peer.session {
         self::session(session, out)?;
     }
+    path::print(peer, out)?;
     if let Some(timers) = &peer.timers {
         out.line(format!(
             "timers: hold {}, keepalive {}, connect retry {}",

@@ -3,6 +3,7 @@
 mod accepted;
 mod errors;
 mod files;
+mod paths;
 mod reload;
 mod robustness;
 

@@ -92,6 +92,7 @@ fn field_names_of_a_peer_stay() {
             "last_error",
             "local_asn",
             "passive",
+            "path",
             "remote_asn",
             "session",
             "source",

@@ -1,6 +1,7 @@
 //! What the daemon gives to the RIB and hears from it.
 
 pub mod read;
+pub mod rules;
 pub mod spec;
 
 use godwit_bgp::{Family, NextHop};
@@ -9,6 +10,7 @@ pub use read::{
     ExplainedPath, Explanation, PathFate, PeerCounters, PrefixFilter, RouteCursor, RouteEntry,
     RoutePage, RouteQuery, RouteView, Summary, WhyNot,
 };
+pub use rules::{ExportRules, ImportRules};
 pub use spec::{LocalRoute, PeerSpec, RibConfig};
 
 /// A peer of the RIB from [`peer_up`](crate::Rib::peer_up) until the

@@ -138,6 +138,8 @@ pub enum WhyNot {
     Family,
     NoAdvertise,
     NoExport,
+    /// Marked ONLY_TO_CUSTOMER, and the peer is none (RFC 9234 §5).
+    RouteLeak,
     /// From one non-client to another (RFC 4456 §6).
     NotReflected,
     /// A rule of the export policy.

@@ -7,6 +7,8 @@ use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
 use ipnet::IpNet;
 
+use super::{ExportRules, ImportRules};
+
 /// What holds for the whole router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RibConfig {
@@ -65,6 +67,8 @@ pub struct PeerSpec {
     /// Of its routes, unless a rule gives another; higher wins before all that
     /// a route carries.
     pub weight: u32,
+    pub import_rules: ImportRules,
+    pub export_rules: ExportRules,
 }
 
 /// A route that the daemon originates.

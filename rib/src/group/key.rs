@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use godwit_bgp::{Asn, Family, NextHop, SessionKind};
 use godwit_policy::route::PolicyRef;
 
-use crate::api::PeerSpec;
+use crate::api::{ExportRules, PeerSpec};
 
 /// The values that decide the bytes a peer is sent. Peers with equal keys are
 /// sent the same.
@@ -23,6 +23,9 @@ pub struct GroupKey {
     export: [Option<PolicyRef>; 2],
     /// Only where a rule of an export policy asks for it.
     neighbour: Option<(IpAddr, Asn)>,
+    export_rules: ExportRules,
+    /// Only where a rule asks for it.
+    asn: Option<Asn>,
 }
 
 impl GroupKey {
@@ -48,6 +51,8 @@ impl GroupKey {
             next_hop_self,
             shared_subnet,
             weight: _,
+            import_rules: _,
+            export_rules,
         } = spec;
         let negotiated = |family: Family| families[family.index()];
         let export =
@@ -68,6 +73,8 @@ impl GroupKey {
             shared_subnet: *shared_subnet,
             export,
             neighbour,
+            export_rules: *export_rules,
+            asn: export_rules.asks_who().then_some(*asn),
         }
     }
 }
@@ -76,7 +83,7 @@ impl GroupKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InKey {
     Always,
-    /// Only with an export policy that asks who the neighbour is.
+    /// Only with an export policy or rule that asks who the neighbour is.
     IfAsked,
     /// It does not change what a peer is sent; why not.
     Never(&'static str),
@@ -114,4 +121,6 @@ pub const KNOBS: &[(&str, InKey)] = &[
     ("next_hop_self", InKey::Always),
     ("shared_subnet", InKey::Always),
     ("weight", InKey::Never("decides what comes in")),
+    ("import_rules", InKey::Never("decides what comes in")),
+    ("export_rules", InKey::Always),
 ];

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, Origin, code, community, flag};
-use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_bgp::attrs::{AttrsBuf, CommunityKinds, Origin, RemovePrivate, code, community, flag};
+use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
 use godwit_policy::route::{
     Community, MatchSpec, NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, Prepend, RuleSpec,
     SetSpec, Then,
 };
-use godwit_rib::{PeerSpec, RibConfig};
+use godwit_rib::{ExportRules, ImportRules, PeerSpec, RibConfig};
 use ipnet::IpNet;
 
 /// SplitMix64.
@@ -91,8 +91,32 @@ pub fn attrs(lot: &mut Lot, family: Family, spec: &PeerSpec) -> AttrsBuf {
         }
     }
     let external = spec.kind.is_external();
+    if lot.one_in(8) {
+        // A set at the far end.
+        let mut path = buf.as_ref().as_path().bytes().to_vec();
+        let asn = lot.pick(&[65101u32, 400_000]);
+        path.extend([1, 2]);
+        path.extend(asn.to_be_bytes());
+        path.extend(65102u32.to_be_bytes());
+        buf.set(code::AS_PATH, flag::TRANSITIVE, &path);
+    }
+    if lot.one_in(4) {
+        buf.set_only_to_customer(Asn(lot.pick(&[65101, 65102, 400_000])));
+    }
+    if lot.one_in(4) {
+        let local = [0x40, 4, 0, 1, 0, 0, 0, 0];
+        let list = [&local[..], &[0, 2, 0, 1, 0, 0, 0, 7]].concat();
+        let list = lot.pick(&[local.to_vec(), list]);
+        buf.set(
+            code::EXT_COMMUNITIES,
+            flag::OPTIONAL | flag::TRANSITIVE,
+            &list,
+        );
+    }
     if external {
-        buf.prepend_as(spec.asn, 1);
+        if !lot.one_in(12) {
+            buf.prepend_as(spec.asn, 1);
+        }
     } else {
         buf.set_local_pref(Some(lot.pick(&[100, 100, 200])));
         if lot.one_in(3) {
@@ -175,6 +199,44 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         next_hop_self: lot.one_in(3),
         shared_subnet: lot.one_in(3),
         weight: lot.pick(&[0, 0, 0, 5, 40_000]),
+        import_rules: import_rules(lot),
+        export_rules: export_rules(lot),
+    }
+}
+
+fn role(lot: &mut Lot) -> Option<Role> {
+    lot.one_in(2).then(|| lot.pick(&Role::ALL))
+}
+
+pub fn import_rules(lot: &mut Lot) -> ImportRules {
+    ImportRules {
+        allow_as_in: lot.pick(&[0, 0, 1]),
+        no_prepend: lot.one_in(2),
+        enforce_first_as: !lot.one_in(3),
+        accept_as_set: lot.one_in(2),
+        max_as_path: lot.pick(&[750, 750, 3]),
+        role: role(lot),
+    }
+}
+
+pub fn export_rules(lot: &mut Lot) -> ExportRules {
+    let some = CommunityKinds {
+        extended: false,
+        ..CommunityKinds::ALL
+    };
+    ExportRules {
+        replace_as: lot.one_in(2),
+        remove_private: lot.pick(&[
+            RemovePrivate::No,
+            RemovePrivate::No,
+            RemovePrivate::IfAlone,
+            RemovePrivate::All,
+            RemovePrivate::ReplaceIfAlone,
+            RemovePrivate::ReplaceAll,
+        ]),
+        as_override: lot.one_in(4),
+        role: role(lot),
+        communities: lot.pick(&[CommunityKinds::ALL, some, CommunityKinds::NONE]),
     }
 }
 

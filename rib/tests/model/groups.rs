@@ -59,6 +59,8 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "next_hop_self" => other.next_hop_self = true,
                 "weight" => other.weight = 7,
                 "shared_subnet" => other.shared_subnet = true,
+                "import_rules" => other.import_rules.allow_as_in = 1,
+                "export_rules" => other.export_rules.replace_as = true,
                 _ => panic!("{knob}: say here how to turn it"),
             }
             let mut world = world();

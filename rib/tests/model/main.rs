@@ -6,6 +6,7 @@
 mod draw;
 mod groups;
 mod naive;
+mod numbers;
 mod random;
 mod refresh;
 mod rules;

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use godwit_bgp::attrs::{AttrsBuf, Local, code, community, flag};
-use godwit_bgp::{Asn, Family, NextHop, SessionKind};
+use godwit_bgp::attrs::{AttrsBuf, Local, RemovePrivate, SegmentKind, code, community, flag};
+use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
 use godwit_policy::route::{PeerContext, PolicyRef};
 use godwit_rib::{LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
 use ipnet::IpNet;
@@ -60,14 +60,35 @@ impl Naive {
         let received = peer.received.get(&net)?;
         let attrs = received.as_ref();
         let spec = &peer.spec;
-        if attrs
-            .as_path()
-            .asns()
-            .any(|asn| asn == self.config.asn || asn == spec.local_asn)
-        {
+        let (rules, external) = (&spec.import_rules, spec.kind.is_external());
+        let path: Vec<Asn> = attrs.as_path().asns().collect();
+        if path.len() > usize::from(rules.max_as_path) {
             return None;
         }
-        if !spec.kind.is_external() {
+        if attrs.as_path().has_set() && !rules.accept_as_set {
+            return None;
+        }
+        for own in [self.config.asn, spec.local_asn] {
+            let times = path.iter().filter(|asn| **asn == own).count();
+            if times > usize::from(rules.allow_as_in) {
+                return None;
+            }
+        }
+        if external && rules.enforce_first_as && attrs.as_path().first_as() != Some(spec.asn) {
+            return None;
+        }
+        let marked = attrs.only_to_customer();
+        if external && let Some(by) = marked {
+            let leaked = match rules.role {
+                Some(Role::Provider | Role::RouteServer) => true,
+                Some(Role::Peer) => by != spec.asn,
+                _ => false,
+            };
+            if leaked {
+                return None;
+            }
+        }
+        if !external {
             if attrs.originator_id() == Some(self.config.router_id) {
                 return None;
             }
@@ -82,12 +103,25 @@ impl Naive {
             return None;
         }
         let family = Family::of(&net.addr());
-        let mut buf = received.clone();
-        buf.set_local(Local {
+        let mut judged = received.clone();
+        judged.set_local(Local {
             weight: spec.weight,
             ..Local::default()
         });
-        apply(&spec.import[family.index()], spec, net, received, &mut buf).then_some(buf)
+        if external {
+            if spec.local_asn != self.config.asn && !rules.no_prepend {
+                judged.prepend_as(spec.local_asn, 1);
+            }
+            let from_above_or_beside = matches!(
+                rules.role,
+                Some(Role::Customer | Role::Peer | Role::RouteServerClient)
+            );
+            if from_above_or_beside && marked.is_none() {
+                judged.set_only_to_customer(spec.asn);
+            }
+        }
+        let mut buf = judged.clone();
+        apply(&spec.import[family.index()], spec, net, &judged, &mut buf).then_some(buf)
     }
 
     fn usable(&self, net: IpNet) -> Vec<Usable> {
@@ -206,8 +240,34 @@ impl Naive {
         if non_client && to.kind == SessionKind::Internal {
             return None;
         }
+        let rules = &to.export_rules;
+        let marked = attrs.only_to_customer().is_some();
+        let up_or_beside = matches!(
+            rules.role,
+            Some(Role::Customer | Role::Peer | Role::RouteServerClient)
+        );
+        if external && marked && up_or_beside {
+            return None;
+        }
         let mut out = best.attrs.clone();
         out.set_local(Local::default());
+        if from.is_some() && external {
+            let all: Vec<[u8; 8]> = attrs.ext_communities().collect();
+            let leaving: Vec<u8> = all
+                .iter()
+                .filter(|c| c[0] & 0x40 == 0)
+                .flatten()
+                .copied()
+                .collect();
+            match leaving.is_empty() {
+                true => out.remove(code::EXT_COMMUNITIES),
+                false => out.set(
+                    code::EXT_COMMUNITIES,
+                    flag::OPTIONAL | flag::TRANSITIVE,
+                    &leaving,
+                ),
+            }
+        }
         if from.is_some() {
             // RFC 4271 §5.
             out.retain(|a| a.code != 100);
@@ -251,7 +311,25 @@ impl Naive {
             out.set_local_pref(None);
             out.remove(code::ORIGINATOR_ID);
             out.remove(code::CLUSTER_LIST);
+            let path = leaving_path(&out, to);
+            out.set(code::AS_PATH, flag::TRANSITIVE, &path);
+            if to.local_asn != self.config.asn && !rules.replace_as {
+                out.prepend_as(self.config.asn, 1);
+            }
             out.prepend_as(to.local_asn, 1);
+            let down_or_beside = matches!(
+                rules.role,
+                Some(Role::Provider | Role::Peer | Role::RouteServer)
+            );
+            if down_or_beside && !marked {
+                out.set_only_to_customer(to.local_asn);
+            }
+        }
+        let kinds = rules.communities;
+        for (code, keep) in [(8, kinds.standard), (16, kinds.extended), (32, kinds.large)] {
+            if !keep {
+                out.remove(code);
+            }
         }
         Some(out)
     }
@@ -297,6 +375,48 @@ impl Naive {
         }
         Some(Target::Hops(hops.into_iter().collect()))
     }
+}
+
+/// The octets of the path without its private numbers and with the peer's
+/// overridden, as the peer asks for.
+fn leaving_path(route: &AttrsBuf, to: &PeerSpec) -> Vec<u8> {
+    let path = route.as_ref().as_path();
+    let private = |asn: Asn| (64512..65535).contains(&asn.0) || asn.0 >= 4_200_000_000;
+    let alone = path.asns().all(private);
+    let (own, peer) = (to.local_asn, to.asn);
+    let one = |asn: Asn| -> Vec<Asn> {
+        use RemovePrivate::{All, IfAlone, No, ReplaceAll, ReplaceIfAlone};
+        let affected = private(asn) && asn != peer;
+        let asn = match to.export_rules.remove_private {
+            IfAlone if alone && affected => return vec![],
+            All if affected => return vec![],
+            ReplaceIfAlone if alone && affected => own,
+            ReplaceAll if affected => own,
+            No | IfAlone | All | ReplaceIfAlone | ReplaceAll => asn,
+        };
+        vec![if to.export_rules.as_override && asn == peer {
+            own
+        } else {
+            asn
+        }]
+    };
+    let mut segments: Vec<(SegmentKind, Vec<Asn>)> = Vec::new();
+    for segment in path.segments() {
+        let asns: Vec<Asn> = segment.asns().flat_map(one).collect();
+        match segments.last_mut() {
+            Some((SegmentKind::Sequence, last)) if segment.kind == SegmentKind::Sequence => {
+                last.extend(asns);
+            }
+            _ if asns.is_empty() => {}
+            _ => segments.push((segment.kind, asns)),
+        }
+    }
+    let mut out = Vec::new();
+    for (kind, asns) in segments {
+        out.extend([kind as u8, asns.len() as u8]);
+        out.extend(asns.iter().flat_map(|asn| asn.0.to_be_bytes()));
+    }
+    out
 }
 
 fn least<T: Ord>(all: &mut Vec<Usable>, rank: impl Fn(&Usable) -> T) {

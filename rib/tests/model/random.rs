@@ -1,7 +1,7 @@
 //! Random operations in random order, with peers that read slowly.
 
 use godwit_bgp::{Family, NextHop};
-use godwit_rib::{NextHopState, PeerId};
+use godwit_rib::{NextHopState, PeerId, PeerSpec};
 use ipnet::IpNet;
 
 use crate::draw::{self, Lot};
@@ -146,7 +146,7 @@ impl Run {
                     (false, true) => godwit_bgp::SessionKind::InternalClient,
                     (false, false) => godwit_bgp::SessionKind::Internal,
                 };
-                let spec = godwit_rib::PeerSpec {
+                let spec = PeerSpec {
                     kind,
                     own_next_hop: new.own_next_hop,
                     next_hop_self: new.next_hop_self,
@@ -167,6 +167,14 @@ impl Run {
             }
             81..=84 => {
                 world.poll_fib(lot.below(4) as usize);
+            }
+            85..=87 => {
+                let spec = PeerSpec {
+                    import_rules: draw::import_rules(lot),
+                    export_rules: draw::export_rules(lot),
+                    ..spec
+                };
+                world.set_spec(id, spec);
             }
             _ => {
                 world.rib.work(1 + lot.below(20) as usize);

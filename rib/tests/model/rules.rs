@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use godwit_bgp::attrs::{AttrsBuf, Local, Origin};
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
-use godwit_rib::{LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec, RibConfig, Step};
+use godwit_rib::{
+    ExportRules, ImportRules, LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec, RibConfig, Step,
+};
 use ipnet::IpNet;
 
 use crate::draw::{OUR_AS, OUR_ID};
@@ -54,6 +56,12 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         next_hop_self: false,
         shared_subnet: false,
         weight: 0,
+        // Most tests are about paths of any beginning.
+        import_rules: ImportRules {
+            enforce_first_as: false,
+            ..ImportRules::default()
+        },
+        export_rules: ExportRules::default(),
     }
 }
 

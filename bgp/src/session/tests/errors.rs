@@ -131,6 +131,8 @@ fn a_missing_capability_alone_never_ends_a_session() {
         enhanced_refresh: false,
         extended_message: false,
         graceful_restart: None,
+        role: None,
+        role_strict: false,
         extra: Vec::new(),
     };
     for open in [bare.open(false), bare.open(true)] {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::*;
-use crate::types::{Asn, Family, RouterId};
+use crate::types::{Asn, Family, Role, RouterId};
 use crate::wire::{self, Frame, MessageType, Notification, Open};
 
 const fn secs(n: u64) -> Duration {

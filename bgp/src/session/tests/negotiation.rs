@@ -88,12 +88,67 @@ fn capabilities_count_only_if_both_have_them() {
         enhanced_refresh: false,
         extended_message: false,
         graceful_restart: None,
+        role: None,
+        role_strict: false,
         extra: Vec::new(),
     };
     let agreed = agree(&without, peer_open());
     assert!(!agreed.as4 && !agreed.extended_message && !agreed.route_refresh);
     assert_eq!(agreed.max_message(), wire::MAX_MESSAGE);
     assert_eq!(agreed.graceful_restart, None);
+}
+
+/// The subcode with which we, in this role, refuse a peer that advertises these.
+fn refused(ours: Option<Role>, strict: bool, theirs: &[u8]) -> Option<u8> {
+    let mut config = config();
+    config.capabilities.role = ours;
+    config.capabilities.role_strict = strict;
+    let mut open = peer_open();
+    let roles = theirs.iter().map(|role| Capability::Role(*role));
+    open.capabilities.extend(roles);
+    let refused = negotiate(&config, config.open(false), open).err()?;
+    assert_eq!(refused.code, 2);
+    Some(refused.subcode)
+}
+
+/// RFC 9234 §4.2, table 2.
+#[test]
+fn only_roles_that_fit_agree() {
+    let allowed = [(0, 3), (3, 0), (1, 2), (2, 1), (4, 4)];
+    for ours in Role::ALL {
+        for theirs in 0..=5 {
+            let fits = allowed.contains(&(ours as u8, theirs));
+            let expected = (!fits).then_some(11);
+            assert_eq!(
+                refused(Some(ours), false, &[theirs]),
+                expected,
+                "{ours} {theirs}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_role_is_asked_for_only_where_we_have_one() {
+    assert_eq!(refused(Some(Role::Provider), false, &[]), None);
+    assert_eq!(refused(Some(Role::Provider), true, &[]), Some(11));
+    assert_eq!(refused(None, false, &[3]), None);
+    assert_eq!(refused(None, true, &[]), None);
+    // The same twice is once; two that differ fit nobody.
+    assert_eq!(refused(Some(Role::Provider), true, &[3, 3]), None);
+    assert_eq!(refused(Some(Role::Provider), false, &[3, 4]), Some(11));
+    assert_eq!(refused(Some(Role::Peer), false, &[4, 3]), Some(11));
+}
+
+#[test]
+fn an_internal_session_has_no_roles() {
+    let mut config = config();
+    config.remote_as = RemoteAs::Internal;
+    config.capabilities.role = Some(Role::Provider);
+    config.capabilities.role_strict = true;
+    let mut peer = peer_config();
+    peer.local_asn = config.local_asn;
+    agree(&config, peer.open(false));
 }
 
 #[test]

@@ -349,6 +349,16 @@ fn as4_attributes_of_an_old_speaker_cost_only_themselves() {
             attr(0xc0, 17, &[2, 1, 0, 0, 0, 0]),
             Discard,
         ),
+        (
+            "path with a confederation sequence",
+            attr(0xc0, 17, &[3, 1, 0, 0, 0, 1]),
+            Drop,
+        ),
+        (
+            "path with a confederation set",
+            attr(0xc0, 17, &[4, 1, 0, 0, 0, 1]),
+            Withdraw(PATH),
+        ),
         ("aggregator of six octets", attr(0xc0, 18, &[1; 6]), Discard),
         (
             "aggregator AS 0",

@@ -144,6 +144,7 @@ fn reason(why: &WhyNot) -> String {
         WhyNot::Family => "the family was not negotiated".into(),
         WhyNot::NoAdvertise => "community no-advertise".into(),
         WhyNot::NoExport => "community no-export".into(),
+        WhyNot::RouteLeak => "marked ONLY_TO_CUSTOMER (RFC 9234)".into(),
         WhyNot::NotReflected => "neither end is a route reflector client".into(),
         WhyNot::Policy(rule) => rule.to_string(),
         WhyNot::NoNextHop => "no address of ours to be the next hop".into(),
