@@ -54,7 +54,7 @@ async fn list(
     client: &Client,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let mut table = Table::new(&["PREFIX", "VIA", "RESOLVED", "STATE"]);
+    let mut table = Table::new(&["PREFIX", "TABLE", "METRIC", "VIA", "RESOLVED", "STATE"]);
     let mut list = out.begin_list("routes")?;
     while left > 0 {
         request.limit = left.min(PAGE) as u32;
@@ -78,21 +78,35 @@ async fn list(
     out.end_list(&list)
 }
 
-fn row(route: &FibRoute) -> [Cell; 4] {
+fn row(route: &FibRoute) -> [Cell; 6] {
     let via = match route.kind() {
         Kind::Blackhole => "blackhole".into(),
         _ => list_of(&route.next_hops, |h: &NextHop| h.address.clone()),
     };
-    let resolved = list_of(&route.resolved, |h: &FibHop| match h.weight {
+    let mut resolved = list_of(&route.resolved, |h: &FibHop| match h.weight {
         0 | 1 => format!("{} {}", h.via, h.interface),
         weight => format!("{} {} weight {weight}", h.via, h.interface),
     });
+    if !route.preferred_source.is_empty() {
+        resolved = format!("{resolved} src {}", route.preferred_source);
+    }
     [
         route.prefix.as_str().into(),
+        table_name(route.table).into(),
+        route.metric.to_string().into(),
         or_dash(via).into(),
         or_dash(resolved).into(),
         state(route),
     ]
+}
+
+/// As `ip route` calls it.
+fn table_name(table: u32) -> String {
+    match table {
+        253 => "default".into(),
+        254 => "main".into(),
+        other => other.to_string(),
+    }
 }
 
 fn list_of<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
@@ -123,7 +137,7 @@ async fn check(client: &Client, out: &mut Out) -> Result<(), Failure> {
             answer.wanted
         ))?;
     } else {
-        let mut table = Table::new(&["PREFIX", "DIFFERENCE"]);
+        let mut table = Table::new(&["PREFIX", "TABLE", "METRIC", "DIFFERENCE"]);
         for d in &answer.differences {
             let kind = match d.kind() {
                 Difference::Missing => "missing",
@@ -131,7 +145,12 @@ async fn check(client: &Client, out: &mut Out) -> Result<(), Failure> {
                 Difference::Different => "different",
                 Difference::Unspecified => "-",
             };
-            table.row([d.prefix.as_str().into(), Cell::new(kind, Tone::Bad)]);
+            table.row([
+                d.prefix.as_str().into(),
+                table_name(d.table).into(),
+                d.metric.to_string().into(),
+                Cell::new(kind, Tone::Bad),
+            ]);
         }
         out.table(&mut table)?;
         out.line(format!(

@@ -135,6 +135,16 @@ pub struct Add {
     /// Announce ourselves as the next hop.
     #[arg(long)]
     next_hop_self: bool,
+    /// Of its routes; looked at before all that they carry, higher wins.
+    #[arg(long)]
+    weight: Option<u32>,
+    /// Drop what its routes with the community `blackhole` name.
+    #[arg(long)]
+    blackhole_community: bool,
+    /// Whether its routes with the community `graceful-shutdown` are the last
+    /// choice; an external peer's are, unless told otherwise.
+    #[arg(long, value_name = "BOOL")]
+    graceful_shutdown: Option<bool>,
     /// Routing policies for what it announces, in order.
     #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     import: Vec<String>,
@@ -280,6 +290,9 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         families: add.family.iter().map(|f| f.number()).collect(),
         multihop: add.multihop.map(u32::from),
         path: Some(add.path.message()),
+        weight: add.weight,
+        blackhole_community: add.blackhole_community.then_some(true),
+        graceful_shutdown: add.graceful_shutdown,
     })
 }
 

@@ -169,6 +169,9 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         multihop,
         next_hop_self,
         route_reflector_client,
+        weight,
+        blackhole_community,
+        graceful_shutdown,
         families,
         import,
         export,
@@ -270,6 +273,17 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             *route_reflector_client != new.route_reflector_client,
             Effect::InPlace,
         ),
+        ("weight", *weight != new.weight, Effect::Import),
+        (
+            "blackhole-community",
+            *blackhole_community != new.blackhole_community,
+            Effect::Import,
+        ),
+        (
+            "graceful-shutdown",
+            *graceful_shutdown != new.graceful_shutdown,
+            Effect::Import,
+        ),
         ("keepalive", *keepalive != new.keepalive, Effect::InPlace),
         (
             "description",
@@ -299,6 +313,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         listen,
         cluster_id,
         multipath_relax,
+        link_bandwidth,
         max_paths_external,
         max_paths_internal,
     } = &old.router;
@@ -332,6 +347,11 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         (
             "[router] multipath-relax",
             *multipath_relax != router.multipath_relax,
+            Scope::Live,
+        ),
+        (
+            "[router] link-bandwidth",
+            *link_bandwidth != router.link_bandwidth,
             Scope::Live,
         ),
         (

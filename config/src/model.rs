@@ -43,6 +43,8 @@ pub struct RouterConfig {
     /// `None`: the router id (RFC 4456 §7).
     pub cluster_id: Option<RouterId>,
     pub multipath_relax: bool,
+    /// Unequal shares by link bandwidth communities.
+    pub link_bandwidth: bool,
     pub max_paths_external: u16,
     pub max_paths_internal: u16,
 }
@@ -118,6 +120,12 @@ pub struct PeerConfig {
     pub multihop: Option<u8>,
     pub next_hop_self: bool,
     pub route_reflector_client: bool,
+    /// Of its routes, before all that they carry.
+    pub weight: u32,
+    /// RFC 7999.
+    pub blackhole_community: bool,
+    /// Received communities count (RFC 8326).
+    pub graceful_shutdown: bool,
     /// By [`Family::index`]; at least one is on.
     pub families: [bool; Family::COUNT],
     /// By [`Family::index`]; the default of the session's kind where none is

@@ -135,12 +135,15 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
     let cluster_id = table.plain("cluster-id", values::router_id);
     let relax = table.plain("multipath-relax", values::boolean);
     let listen = listeners(&table);
+    let bandwidth = values::word(&[("use", true), ("ignore", false)]);
+    let link_bandwidth = table.plain("link-bandwidth", bandwidth);
     Some(RouterConfig {
         asn: asn?.into_inner(),
         router_id,
         listen,
         cluster_id,
         multipath_relax: relax.unwrap_or(false),
+        link_bandwidth: link_bandwidth.unwrap_or(true),
         max_paths_external: external,
         max_paths_internal: internal,
     })
@@ -267,6 +270,9 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         multihop: take!("multihop", values::number(2..=u8::MAX)),
         next_hop_self: take!("next-hop-self", values::boolean),
         route_reflector_client: take!("route-reflector-client", values::boolean),
+        weight: take!("weight", values::number(0..=u32::MAX)),
+        blackhole_community: take!("blackhole-community", values::boolean),
+        graceful_shutdown: take!("graceful-shutdown", values::boolean),
         import,
         export,
         families: families(table, policies),

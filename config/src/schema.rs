@@ -131,6 +131,12 @@ pub(crate) static ROUTER: Section = Section {
             "ECMP over paths of equal length through different AS, as from two ToRs of different AS.",
         ),
         key(
+            "link-bandwidth",
+            "`\"use\"` or `\"ignore\"`",
+            "`\"use\"`",
+            "Share traffic over the paths of one ECMP route in the ratio of their link bandwidth communities, where all of them carry one.",
+        ),
+        key(
             "max-paths",
             "1 to 256",
             "`16`",
@@ -255,6 +261,24 @@ static PEER_COMMON: &[Key] = &[
         "boolean",
         "`false`",
         "We reflect for this internal peer (RFC 4456).",
+    ),
+    key(
+        "weight",
+        "number",
+        "`0`",
+        "Of routes from this peer, unless a policy sets another. Looked at before all that a route carries, known to this router alone; higher wins. Routes of our own have 32768.",
+    ),
+    key(
+        "blackhole-community",
+        "boolean",
+        "`false`",
+        "Routes from this peer with the community `blackhole` (RFC 7999) become blackholes in the kernel, whatever their next hop, and `no-export` is added. Let its `import` accept such routes for its own prefixes only.",
+    ),
+    key(
+        "graceful-shutdown",
+        "boolean",
+        "`true` on an external session, else `false`",
+        "Routes from this peer with the community `graceful-shutdown` get LOCAL_PREF 0, after its `import` (RFC 8326).",
     ),
     key(
         "import",

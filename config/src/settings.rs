@@ -31,6 +31,9 @@ pub struct PeerSettings {
     pub multihop: Option<u8>,
     pub next_hop_self: Option<bool>,
     pub route_reflector_client: Option<bool>,
+    pub weight: Option<u32>,
+    pub blackhole_community: Option<bool>,
+    pub graceful_shutdown: Option<bool>,
     pub import: Option<Vec<String>>,
     pub export: Option<Vec<String>>,
     /// By [`Family::index`]; `None`: not named.
@@ -244,6 +247,9 @@ impl Resolver<'_> {
             multihop,
             next_hop_self: merged.take(|s| &s.next_hop_self).unwrap_or(false),
             route_reflector_client: client,
+            weight: merged.take(|s| &s.weight).unwrap_or(0),
+            blackhole_community: merged.take(|s| &s.blackhole_community).unwrap_or(false),
+            graceful_shutdown: merged.take(|s| &s.graceful_shutdown).unwrap_or(external),
             families: Family::ALL.map(|f| {
                 families.is_none_or(|named| named.get(f.index()).is_some_and(Option::is_some))
             }),

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use godwit_bgp::NextHop;
 use godwit_fib::{Fib, FibConfig, FibHandle, FibSink, Full, OnStop};
-use godwit_rib::{FibAck, FibChange, FibTarget, NextHopSetId, NextHopState, RouteChange};
+use godwit_rib::{
+    FibAck, FibChange, FibTarget, NextHopSet, NextHopSetId, NextHopState, RouteChange,
+};
 use ipnet::IpNet;
 
 #[derive(Default)]
@@ -59,7 +61,7 @@ fn main() {
         println!("usage: fibload TABLE GATEWAY [GATEWAY…]");
         return;
     };
-    let gateways: Arc<[NextHop]> = gateways
+    let gateways: Vec<NextHop> = gateways
         .map(|g| g.parse::<IpAddr>().expect("a gateway is an address").into())
         .collect();
     let text = std::fs::read_to_string(&table).expect("the table can be read");
@@ -75,8 +77,11 @@ fn main() {
         Fib::spawn(FibConfig::default(), Sink(Arc::clone(&progress))).expect("the fib starts");
     println!("start {:.3}s", started.elapsed().as_secs_f64());
     let set = NextHopSetId(1);
-    fib.try_send(vec![FibChange::Define(set, gateways)])
-        .expect("an empty queue has room");
+    fib.try_send(vec![FibChange::Define(
+        set,
+        Arc::new(NextHopSet::of(&gateways)),
+    )])
+    .expect("an empty queue has room");
     pass("install", &fib, &progress, &prefixes, FibTarget::Hops(set));
     println!("memory {} MB", resident());
     let checked = Instant::now();

@@ -113,6 +113,10 @@ pub struct ResolvedHop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteInfo {
     pub prefix: IpNet,
+    pub table: u32,
+    pub metric: u32,
+    /// The kernel prefers it for packets of this host.
+    pub source: Option<IpAddr>,
     pub blackhole: bool,
     /// BGP's next hops; empty for blackholes and for adopted routes.
     pub next_hops: Vec<NextHop>,
@@ -129,19 +133,27 @@ pub struct RoutePage {
     pub next: Option<u64>,
 }
 
+/// What names a route of ours in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelRoute {
+    pub prefix: IpNet,
+    pub table: u32,
+    pub metric: u32,
+}
+
 /// The wanted routes against a fresh dump of the kernel's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
     pub wanted: usize,
     pub in_kernel: usize,
-    /// Wanted and absent. Each list holds at most 1,000 prefixes.
-    pub missing: Vec<IpNet>,
+    /// Wanted and absent. Each list holds at most 1,000 routes.
+    pub missing: Vec<KernelRoute>,
     pub missing_count: usize,
     /// In the kernel with our protocol, not wanted.
-    pub extra: Vec<IpNet>,
+    pub extra: Vec<KernelRoute>,
     pub extra_count: usize,
-    /// There, but pointing elsewhere.
-    pub different: Vec<IpNet>,
+    /// There, but pointing elsewhere, or with another source.
+    pub different: Vec<KernelRoute>,
     pub different_count: usize,
 }
 

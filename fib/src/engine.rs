@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_bgp::NextHop;
-use godwit_netlink::{Error, Event};
-use godwit_rib::{FibChange, FibTarget, NextHopSetId, NextHopState};
+use godwit_netlink::{Error, Event, TABLE_MAIN};
+use godwit_rib::{
+    FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, NextHopState, RouteChange,
+};
 use ipnet::IpNet;
 
 use self::verify::Verify;
@@ -23,10 +25,11 @@ use self::write::Written;
 use crate::api::{FibConfig, FibSink};
 use crate::groups::{GROUP_BASE, Groups, HOP_BASE};
 use crate::kernel::{Kernel, Op};
+use crate::place::{Place, PlaceId, Places, Spot};
 use crate::resolve::{OwnRoute, OwnRoutes, Resolution, Resolver};
 use crate::route::Target;
 use crate::table::Routes;
-use crate::world::{Effects, World};
+use crate::world::{Effects, World, place_of};
 
 /// What the kernel refused is tried again after this, then ever later.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -57,7 +60,7 @@ pub(crate) struct Engine<K, S> {
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     /// The RIB's names of sets, and the slot that stood for each last.
-    sets: HashMap<NextHopSetId, (Arc<[NextHop]>, u32)>,
+    sets: HashMap<NextHopSetId, (Arc<NextHopSet>, u32)>,
     pub(crate) tracked: HashMap<NextHop, Tracked>,
     /// Addresses of all next hops in use: a route of ours around one may change where it leads.
     watched: BTreeSet<IpAddr>,
@@ -65,8 +68,6 @@ pub(crate) struct Engine<K, S> {
     /// Someone touched our nexthop objects.
     pub(crate) objects_due: bool,
     pub(crate) verify: Verify,
-    /// Routes of ours at metrics of an earlier configuration.
-    pub(crate) leftovers: Vec<(IpNet, u32)>,
     pub(crate) swept: bool,
     retry: Option<(Duration, Duration)>,
     pub(crate) error: Option<String>,
@@ -80,19 +81,26 @@ pub(crate) struct Engine<K, S> {
 pub(crate) struct Own<'a> {
     pub routes: &'a Routes,
     pub groups: &'a Groups,
+    pub places: &'a Places,
 }
 
-impl OwnRoutes for Own<'_> {
-    fn at(&self, prefix: &IpNet) -> Option<OwnRoute<'_>> {
-        let have = self.routes.find(prefix)?.have;
-        if have == Target::BLACKHOLE {
-            return Some(OwnRoute::Blackhole);
+impl<'a> OwnRoutes<'a> for Own<'a> {
+    fn at(&self, prefix: &IpNet, each: &mut dyn FnMut(u32, OwnRoute<'a>)) {
+        for spot in self.places.spots(*prefix) {
+            let Place { table, metric } = self.places.at(spot.place);
+            let Some(route) = self.routes.find(&spot).filter(|_| table == TABLE_MAIN) else {
+                continue;
+            };
+            if route.have == Target::BLACKHOLE {
+                each(metric, OwnRoute::Blackhole);
+            } else if let Some(slot) = route.have.as_slot() {
+                let own = match self.groups.set_of(slot) {
+                    Some(set) => OwnRoute::NextHops(&set.hops),
+                    None => OwnRoute::Hops(self.groups.resolved(slot)),
+                };
+                each(metric, own);
+            }
         }
-        let slot = have.as_slot()?;
-        Some(match self.groups.set_of(slot) {
-            Some(set) => OwnRoute::NextHops(set),
-            None => OwnRoute::Hops(self.groups.resolved(slot)),
-        })
     }
 
     fn has_length(&self, v4: bool, length: u8) -> bool {
@@ -116,7 +124,6 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             resolve_due: false,
             objects_due: false,
             verify: Verify::default(),
-            leftovers: Vec::new(),
             swept: false,
             retry: None,
             error: None,
@@ -143,28 +150,94 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             return;
         }
         match change {
-            FibChange::Define(id, hops) => {
-                self.sets.insert(id, (hops, u32::MAX));
+            FibChange::Define(id, set) => {
+                self.sets.insert(id, (set, u32::MAX));
             }
             FibChange::Route(change) => {
-                let want = match change.target {
-                    FibTarget::None => Target::NONE,
-                    FibTarget::Blackhole => Target::BLACKHOLE,
-                    FibTarget::Hops(id) => match self.slot_for(id, &change.prefix) {
-                        Some(slot) => Target::slot(slot),
-                        None => {
-                            tracing::error!(?id, prefix = %change.prefix, "route over a next-hop set that was never defined");
-                            return;
-                        }
-                    },
+                let Some((spot, want)) = self.wish(&change) else {
+                    return;
                 };
-                let before = self.routes.want(&change.prefix, want, change.seq);
+                let before = self.routes.want(&spot, want, change.seq);
                 self.groups.moved(before, want);
+                // Queued behind it: the new one in, then the old one out.
+                for other in self.world.places.spots(spot.prefix) {
+                    if other != spot {
+                        let before = self.routes.unwant(&other);
+                        self.groups.moved(before, Target::NONE);
+                    }
+                }
             }
         }
     }
 
-    fn slot_for(&mut self, id: NextHopSetId, prefix: &IpNet) -> Option<u32> {
+    /// Where the route is to stand, and what it is to be. `None`: nothing is
+    /// known of it.
+    fn wish(&mut self, change: &RouteChange) -> Option<(Spot, Target)> {
+        let prefix = change.prefix;
+        let home = Spot {
+            prefix,
+            place: PlaceId::HOME,
+        };
+        Some(match change.target {
+            FibTarget::None => {
+                let wanted = |spot: &Spot| {
+                    let route = self.routes.find(spot);
+                    route.is_some_and(|route| !route.want.is_none())
+                };
+                let there = self.world.places.spots(prefix).find(wanted);
+                (there.unwrap_or(home), Target::NONE)
+            }
+            FibTarget::Blackhole => (home, Target::BLACKHOLE),
+            FibTarget::Hops(id) => {
+                let Some((set, _)) = self.sets.get(&id) else {
+                    tracing::error!(?id, %prefix, "route over a next-hop set that was never defined");
+                    return None;
+                };
+                let set = Arc::clone(set);
+                match self.place(&set.options) {
+                    Some(place) => {
+                        let spot = Spot { prefix, place };
+                        let want = if set.hops.is_empty() {
+                            Target::BLACKHOLE
+                        } else {
+                            Target::slot(self.slot_for(id, &spot)?)
+                        };
+                        (spot, want)
+                    }
+                    None => {
+                        tracing::error!(%prefix, options = ?set.options, "no route can stand there in the kernel");
+                        (home, Target::NONE)
+                    }
+                }
+            }
+        })
+    }
+
+    /// The place that these options mean. Before the first route goes into a
+    /// table, it is read: what others have there is not to be overwritten.
+    fn place(&mut self, options: &KernelOptions) -> Option<PlaceId> {
+        let home = self.world.places.at(PlaceId::HOME);
+        let place = Place {
+            table: options.table.unwrap_or(home.table),
+            metric: options.metric.unwrap_or(home.metric),
+        };
+        if !self.world.follows(place.table) {
+            match self.kernel.table(place.table) {
+                Ok(routes) => {
+                    for route in routes {
+                        self.world.foreign.add(route, false);
+                    }
+                }
+                Err(error) => {
+                    self.note("cannot read a routing table", Err(error));
+                    return None;
+                }
+            }
+        }
+        self.world.places.find_or_add(place)
+    }
+
+    fn slot_for(&mut self, id: NextHopSetId, spot: &Spot) -> Option<u32> {
         let (set, last) = self.sets.get_mut(&id)?;
         if self
             .groups
@@ -182,17 +255,19 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         let own = Own {
             routes: &self.routes,
             groups: &self.groups,
+            places: &self.world.places,
         };
         let resolved = Resolver {
             world: &self.world,
             own: &own,
             config: &self.config,
         }
-        .set(set);
-        let have = self.routes.find(prefix).map_or(Target::NONE, |r| r.have);
+        .set(&set.hops);
+        let have = self.routes.find(spot).map_or(Target::NONE, |r| r.have);
         let slot = self.groups.add(set, resolved, have);
         *last = slot;
-        self.watched.extend(set.iter().map(NextHop::address));
+        let addresses = set.hops.iter().map(|hop| hop.next_hop.address());
+        self.watched.extend(addresses);
         Some(slot)
     }
 
@@ -201,6 +276,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             let own = Own {
                 routes: &self.routes,
                 groups: &self.groups,
+                places: &self.world.places,
             };
             let resolver = Resolver {
                 world: &self.world,
@@ -243,23 +319,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             route.adopted()
         });
         self.objects_due = true;
-        let leftovers = std::mem::take(&mut self.leftovers);
-        for chunk in leftovers.chunks(self.config.batch) {
-            let ops: Vec<Op> = chunk
-                .iter()
-                .map(|(prefix, metric)| Op::DeleteRoute {
-                    prefix: *prefix,
-                    metric: Some(*metric),
-                })
-                .collect();
-            let result = self.apply(&ops).map(drop);
-            self.note("cannot sweep routes", result);
-        }
-        tracing::info!(
-            routes = kept_from_before,
-            leftovers = leftovers.len(),
-            "sweeping what nobody reclaimed"
-        );
+        tracing::info!(routes = kept_from_before, "sweeping what nobody reclaimed");
     }
 
     pub fn event(&mut self, event: Event, now: Duration) {
@@ -269,12 +329,20 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
                 self.resync(now);
                 return;
             }
-            Event::Route { ref route, .. } if self.is_ours(route) => {
-                let target = self.target_of(route);
-                return self.found(&route.key.prefix, target);
+            Event::Route { ref route, .. } => {
+                if let Some(spot) = self.own_spot(route) {
+                    let target = self.target_of(route);
+                    return self.found(&spot, target);
+                }
             }
-            Event::RouteGone(ref route) if self.is_ours(route) => {
-                return self.found(&route.key.prefix, Target::NONE);
+            Event::RouteGone(ref route) => {
+                if let Some(spot) = self.own_spot(route) {
+                    return self.found(&spot, Target::NONE);
+                }
+            }
+            // A source that was refused may be there now.
+            Event::Address(_) if self.retry.is_some() => {
+                self.retry = Some((now, FIRST_RETRY));
             }
             Event::NextHop(ref object) if self.is_our_id(object.id) => {
                 self.objects_due = true;
@@ -295,28 +363,34 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         self.config.enabled && (HOP_BASE..GROUP_BASE * 2 - HOP_BASE).contains(&id)
     }
 
-    pub(crate) fn is_ours(&self, route: &godwit_netlink::Route) -> bool {
-        self.config.enabled
-            && route.key.protocol == self.config.protocol
-            && route.key.table == self.config.table
-            && route.key.metric == self.config.metric
-            && route.tos == 0
+    /// Whether the route carries our mark.
+    pub(crate) fn is_marked(&self, route: &godwit_netlink::Route) -> bool {
+        self.config.enabled && route.key.protocol == self.config.protocol && route.tos == 0
+    }
+
+    /// Where a route of ours stands; `None`: it is not ours.
+    pub(crate) fn own_spot(&self, route: &godwit_netlink::Route) -> Option<Spot> {
+        let place = self.world.places.find(place_of(route))?;
+        self.is_marked(route).then_some(Spot {
+            prefix: route.key.prefix,
+            place,
+        })
     }
 
     /// Somebody else wrote or removed a route of ours.
-    fn found(&mut self, prefix: &IpNet, target: Target) {
-        if let Some(route) = self.routes.find_mut(prefix) {
+    fn found(&mut self, spot: &Spot, target: Target) {
+        if let Some(route) = self.routes.find_mut(spot) {
             let before = std::mem::replace(&mut route.have, target);
             route.set_seen(true);
             route.set_retried(false);
             self.groups.moved(before, target);
-            self.routes.queue(prefix);
+            self.routes.queue(spot);
         } else if !target.is_none() {
-            let route = self.routes.upsert(prefix);
+            let route = self.routes.upsert(spot);
             route.have = target;
             route.set_seen(true);
             self.groups.moved(Target::NONE, target);
-            self.routes.queue(prefix);
+            self.routes.queue(spot);
         }
     }
 
@@ -327,7 +401,9 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             self.lose(&lost);
         }
         for prefix in &effects.touched {
-            self.routes.queue(prefix);
+            for spot in self.world.places.spots(*prefix) {
+                self.routes.queue(&spot);
+            }
         }
         if effects.verify || !effects.lost_links.is_empty() {
             self.verify.soon(now);

@@ -7,10 +7,11 @@ mod adopt;
 mod objects;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use godwit_bgp::NextHop;
 use godwit_netlink::{Failure, GroupMember};
+use godwit_rib::NextHopSet;
 
 use crate::kernel::Hop;
 use crate::route::Target;
@@ -24,7 +25,9 @@ const RANGE_END: u32 = 0x4800_0000;
 #[derive(Debug, Default)]
 struct Slot {
     /// None: adopted.
-    set: Option<Arc<[NextHop]>>,
+    set: Option<Arc<NextHopSet>>,
+    /// Of the set, or what the kernel's routes over an adopted group have.
+    source: Option<IpAddr>,
     /// Where the set resolves to now.
     resolved: Vec<(Hop, u16)>,
     /// What the kernel's group holds; empty: the kernel has no group.
@@ -58,7 +61,7 @@ pub(crate) struct Moved {
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     slots: Vec<Option<Slot>>,
-    by_set: HashMap<Arc<[NextHop]>, u32>,
+    by_set: HashMap<Arc<NextHopSet>, u32>,
     singles: Vec<Option<Single>>,
     by_hop: HashMap<Hop, u32>,
     /// Slots whose group differs from what it should be.
@@ -87,7 +90,7 @@ impl Groups {
     }
 
     /// The set of a slot; none if adopted.
-    pub fn set_of(&self, slot: u32) -> Option<&Arc<[NextHop]>> {
+    pub fn set_of(&self, slot: u32) -> Option<&Arc<NextHopSet>> {
         self.slot(slot)?.set.as_ref()
     }
 
@@ -112,12 +115,12 @@ impl Groups {
         self.slot(slot)?.error.as_ref()
     }
 
-    pub fn find(&self, set: &Arc<[NextHop]>) -> Option<u32> {
+    pub fn find(&self, set: &Arc<NextHopSet>) -> Option<u32> {
         self.by_set.get(set).copied()
     }
 
     /// Sets in use.
-    pub fn sets(&self) -> impl Iterator<Item = (u32, &Arc<[NextHop]>)> {
+    pub fn sets(&self) -> impl Iterator<Item = (u32, &Arc<NextHopSet>)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(i, s)| Some((i as u32, s.as_ref()?.set.as_ref()?)))
     }
@@ -125,9 +128,11 @@ impl Groups {
     /// A slot for a new set that resolves so. A group of before the restart
     /// that holds the same is taken, best the one that the route already
     /// names (`have`).
-    pub fn add(&mut self, set: &Arc<[NextHop]>, resolved: Vec<(Hop, u16)>, have: Target) -> u32 {
-        let claimable =
-            |s: &Slot| s.set.is_none() && !s.members.is_empty() && s.resolved == resolved;
+    pub fn add(&mut self, set: &Arc<NextHopSet>, resolved: Vec<(Hop, u16)>, have: Target) -> u32 {
+        let source = set.options.source;
+        let claimable = |s: &Slot| {
+            s.set.is_none() && !s.members.is_empty() && s.resolved == resolved && s.source == source
+        };
         let slot = have
             .as_slot()
             .filter(|slot| self.slot(*slot).is_some_and(claimable))
@@ -144,6 +149,7 @@ impl Groups {
         self.by_set.insert(Arc::clone(set), slot);
         let entry = self.slots[slot as usize].get_or_insert_default();
         entry.set = Some(Arc::clone(set));
+        entry.source = source;
         entry.resolved = resolved;
         self.mark_dirty(slot);
         self.unused.push(slot);
@@ -265,11 +271,28 @@ impl Groups {
         !self.unused.is_empty()
     }
 
-    /// Which target a kernel route with this object has.
-    pub fn target_of(&self, object: u32) -> Target {
+    /// Which target a kernel route with this object and source has.
+    pub fn target_of(&self, object: u32, source: Option<IpAddr>) -> Target {
         match object.checked_sub(GROUP_BASE) {
-            Some(slot) if self.is_ready(slot) => Target::slot(slot),
+            Some(slot) if self.is_ready(slot) && self.source(slot) == source => Target::slot(slot),
             _ => Target::OTHER,
+        }
+    }
+
+    /// The source that routes over the slot have.
+    pub fn source(&self, slot: u32) -> Option<IpAddr> {
+        self.slot(slot)?.source
+    }
+
+    /// A route of before the restart is over this object and has this source:
+    /// the first one of a group speaks for all.
+    pub fn adopt_source(&mut self, object: u32, source: Option<IpAddr>) {
+        if let Some(number) = object.checked_sub(GROUP_BASE)
+            && let Some(slot) = self.slot_mut(number)
+            && slot.set.is_none()
+            && slot.users == 0
+        {
+            slot.source = source;
         }
     }
 }

@@ -9,6 +9,7 @@ use godwit_netlink::{
 use ipnet::IpNet;
 
 use crate::api::FibConfig;
+use crate::place::Place;
 
 /// One write. Nexthop objects and routes carry our protocol number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +25,17 @@ pub(crate) enum Op {
     DeleteNextHop {
         id: u32,
     },
-    /// `exclusive`: only if there is no route of this prefix and metric.
+    /// `exclusive`: only if there is no route of this prefix there.
     SetRoute {
         prefix: IpNet,
+        place: Place,
         to: RouteTo,
+        source: Option<IpAddr>,
         exclusive: bool,
     },
-    /// `metric`: of an earlier configuration, else ours.
     DeleteRoute {
         prefix: IpNet,
-        metric: Option<u32>,
+        place: Place,
     },
 }
 
@@ -58,6 +60,8 @@ pub(crate) trait Kernel {
     fn links(&mut self) -> Result<Vec<Link>, Error>;
     fn addresses(&mut self) -> Result<Vec<Address>, Error>;
     fn next_hops(&mut self) -> Result<Vec<NextHopObject>, Error>;
+    /// Every route of one table.
+    fn table(&mut self, table: u32) -> Result<Vec<Route>, Error>;
     /// Begins to read all routes of all tables; gives up a reading under way.
     fn start_dump(&mut self) -> Result<(), Error>;
     /// Some routes of the dump that was begun; false when there are no more.
@@ -72,8 +76,6 @@ pub(crate) struct Netlink {
     socket: RequestSocket,
     batch: Batch,
     dump: Option<RouteDump>,
-    table: u32,
-    metric: u32,
     protocol: u8,
 }
 
@@ -83,8 +85,6 @@ impl Netlink {
             socket: RequestSocket::open()?,
             batch: Batch::default(),
             dump: None,
-            table: config.table,
-            metric: config.metric,
             protocol: config.protocol,
         })
     }
@@ -95,10 +95,10 @@ impl Netlink {
     }
 
     fn push(&mut self, op: &Op) {
-        let key = |prefix: IpNet, metric: Option<u32>| RouteKey {
+        let key = |prefix: IpNet, place: Place| RouteKey {
             prefix,
-            table: self.table,
-            metric: metric.unwrap_or(self.metric),
+            table: place.table,
+            metric: place.metric,
             protocol: self.protocol,
         };
         match op {
@@ -112,21 +112,23 @@ impl Netlink {
             Op::DeleteNextHop { id } => self.batch.delete_next_hop(*id),
             Op::SetRoute {
                 prefix,
+                place,
                 to,
+                source,
                 exclusive,
             } => {
                 let target = match to {
                     RouteTo::Group(id) => RouteTarget::Object(*id),
                     RouteTo::Blackhole => RouteTarget::Blackhole,
                 };
-                let key = key(*prefix, None);
+                let key = key(*prefix, *place);
                 if *exclusive {
-                    self.batch.create_route(&key, target);
+                    self.batch.create_route(&key, target, *source);
                 } else {
-                    self.batch.replace_route(&key, target);
+                    self.batch.replace_route(&key, target, *source);
                 }
             }
-            Op::DeleteRoute { prefix, metric } => self.batch.delete_route(&key(*prefix, *metric)),
+            Op::DeleteRoute { prefix, place } => self.batch.delete_route(&key(*prefix, *place)),
         }
     }
 }
@@ -150,6 +152,13 @@ impl Kernel for Netlink {
 
     fn next_hops(&mut self) -> Result<Vec<NextHopObject>, Error> {
         self.socket.next_hops()
+    }
+
+    fn table(&mut self, table: u32) -> Result<Vec<Route>, Error> {
+        self.socket.routes(RouteFilter {
+            table: Some(table),
+            protocol: None,
+        })
     }
 
     fn start_dump(&mut self) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod engine;
 mod groups;
 mod handle;
 mod kernel;
+mod place;
 mod resolve;
 mod route;
 mod table;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use godwit_bgp::NextHop;
 use godwit_netlink::{RouteHop, RouteType, TABLE_LOCAL, TABLE_MAIN};
+use godwit_rib::WeightedHop;
 use ipnet::IpNet;
 
 use crate::api::FibConfig;
@@ -28,14 +29,15 @@ pub(crate) struct Resolution {
 pub(crate) enum OwnRoute<'a> {
     Blackhole,
     /// BGP next hops, to be resolved in their turn.
-    NextHops(&'a [NextHop]),
+    NextHops(&'a [WeightedHop]),
     /// Taken over from before the restart: only the neighbours are known.
     Hops(&'a [(Hop, u16)]),
 }
 
 /// Our routes that stand in the kernel.
-pub(crate) trait OwnRoutes {
-    fn at(&self, prefix: &IpNet) -> Option<OwnRoute<'_>>;
+pub(crate) trait OwnRoutes<'a> {
+    /// With their metrics, those of the main table.
+    fn at(&self, prefix: &IpNet, each: &mut dyn FnMut(u32, OwnRoute<'a>));
     fn has_length(&self, v4: bool, length: u8) -> bool;
 }
 
@@ -53,19 +55,17 @@ enum Candidate<'a> {
     Own(OwnRoute<'a>),
 }
 
-impl<O: OwnRoutes> Resolver<'_, O> {
+impl<'a, O: OwnRoutes<'a>> Resolver<'a, O> {
     pub fn next_hop(&self, next_hop: NextHop) -> Resolution {
         self.resolve(next_hop, &mut Vec::new())
     }
 
     /// All hops of a set, each with its share of the traffic.
-    pub fn set(&self, next_hops: &[NextHop]) -> Vec<(Hop, u16)> {
-        merge(
-            &next_hops
-                .iter()
-                .map(|n| self.next_hop(*n).hops)
-                .collect::<Vec<_>>(),
-        )
+    pub fn set(&self, next_hops: &[WeightedHop]) -> Vec<(Hop, u16)> {
+        let ways = next_hops
+            .iter()
+            .map(|n| (n.weight, self.next_hop(n.next_hop).hops));
+        merge(&ways.collect::<Vec<_>>())
     }
 
     /// `waiting`: next hops whose resolution this one is part of.
@@ -111,7 +111,7 @@ impl<O: OwnRoutes> Resolver<'_, O> {
         address: IpAddr,
         waiting: &mut Vec<NextHop>,
     ) -> Option<Resolution> {
-        let mut candidates: Vec<(u32, Candidate<'_>)> = Vec::new();
+        let mut candidates: Vec<(u32, Candidate<'a>)> = Vec::new();
         for route in self
             .world
             .foreign
@@ -128,11 +128,9 @@ impl<O: OwnRoutes> Resolver<'_, O> {
                 },
             ));
         }
-        if self.config.table == TABLE_MAIN
-            && let Some(own) = self.own.at(prefix)
-        {
-            candidates.push((self.config.metric, Candidate::Own(own)));
-        }
+        self.own.at(prefix, &mut |metric, own| {
+            candidates.push((metric, Candidate::Own(own)));
+        });
         candidates.sort_by_key(|(metric, _)| *metric);
         candidates
             .into_iter()
@@ -166,7 +164,7 @@ impl<O: OwnRoutes> Resolver<'_, O> {
         let cost = if connected { 0 } else { metric };
         (!hops.is_empty()).then(|| Resolution {
             cost,
-            hops: merge(&[hops]),
+            hops: merge(&[(1, hops)]),
         })
     }
 
@@ -179,10 +177,12 @@ impl<O: OwnRoutes> Resolver<'_, O> {
         let hops = match own {
             OwnRoute::Blackhole => return Some(Resolution::default()),
             // Never over a route that depends on what is being resolved.
-            OwnRoute::NextHops(set) if set.iter().any(|n| waiting.contains(n)) => return None,
+            OwnRoute::NextHops(set) if set.iter().any(|n| waiting.contains(&n.next_hop)) => {
+                return None;
+            }
             OwnRoute::NextHops(set) => merge(
                 &set.iter()
-                    .map(|n| self.resolve(*n, waiting).hops)
+                    .map(|n| (n.weight, self.resolve(n.next_hop, waiting).hops))
                     .collect::<Vec<_>>(),
             ),
             OwnRoute::Hops(hops) => hops
@@ -234,17 +234,19 @@ impl<O: OwnRoutes> Resolver<'_, O> {
     }
 }
 
-/// Joins the ways of several next hops so that each next hop gets an equal
-/// share, whatever number of ways it has itself.
-pub(crate) fn merge(ways: &[Vec<(Hop, u16)>]) -> Vec<(Hop, u16)> {
+/// Joins the ways of several next hops so that each next hop gets its share,
+/// whatever number of ways it has itself.
+pub(crate) fn merge(ways: &[(u16, Vec<(Hop, u16)>)]) -> Vec<(Hop, u16)> {
     let total = |hops: &[(Hop, u16)]| hops.iter().map(|(_, w)| u32::from(*w)).sum::<u32>();
     let common = ways
         .iter()
-        .filter(|w| !w.is_empty())
-        .fold(1_u32, |common, way| lcm(common, total(way)).min(1 << 20));
+        .filter(|(_, way)| !way.is_empty())
+        .fold(1_u32, |common, (_, way)| {
+            lcm(common, total(way)).min(1 << 20)
+        });
     let mut merged: Vec<(Hop, u32)> = Vec::new();
-    for way in ways {
-        let scale = (common / total(way).max(1)).max(1);
+    for (share, way) in ways {
+        let scale = (common / total(way).max(1)).max(1) * u32::from((*share).max(1));
         for (hop, weight) in way {
             let weight = u32::from(*weight).saturating_mul(scale);
             match merged.iter_mut().find(|(h, _)| h == hop) {
@@ -291,25 +293,34 @@ mod tests {
 
     #[test]
     fn equal_ways_get_weight_one() {
-        let merged = merge(&[vec![(hop(2), 1)], vec![(hop(1), 1)]]);
+        let merged = merge(&[(1, vec![(hop(2), 1)]), (1, vec![(hop(1), 1)])]);
         assert_eq!(merged, vec![(hop(1), 1), (hop(2), 1)]);
     }
 
     #[test]
     fn a_next_hop_with_two_ways_gets_no_more_than_one_with_one() {
-        let merged = merge(&[vec![(hop(1), 1), (hop(2), 1)], vec![(hop(3), 1)]]);
+        let merged = merge(&[(1, vec![(hop(1), 1), (hop(2), 1)]), (1, vec![(hop(3), 1)])]);
         assert_eq!(merged, vec![(hop(1), 1), (hop(2), 1), (hop(3), 2)]);
     }
 
     #[test]
     fn a_shared_way_carries_both_shares() {
-        let merged = merge(&[vec![(hop(1), 1)], vec![(hop(1), 1), (hop(2), 1)]]);
+        let merged = merge(&[(1, vec![(hop(1), 1)]), (1, vec![(hop(1), 1), (hop(2), 1)])]);
         assert_eq!(merged, vec![(hop(1), 3), (hop(2), 1)]);
     }
 
     #[test]
+    fn a_next_hop_of_more_bandwidth_gets_more_over_all_its_ways() {
+        let merged = merge(&[
+            (256, vec![(hop(1), 1), (hop(2), 1)]),
+            (64, vec![(hop(3), 1)]),
+        ]);
+        assert_eq!(merged, vec![(hop(1), 2), (hop(2), 2), (hop(3), 1)]);
+    }
+
+    #[test]
     fn weights_fit_the_kernel() {
-        let merged = merge(&[vec![(hop(1), 1), (hop(2), 1000)]]);
+        let merged = merge(&[(1, vec![(hop(1), 1), (hop(2), 1000)])]);
         assert_eq!(merged, vec![(hop(1), 1), (hop(2), 256)]);
     }
 }

@@ -66,6 +66,8 @@ const ADOPTED: u8 = 2;
 const SEEN: u8 = 4;
 /// Refused once for a reason that a second try may overcome.
 const RETRIED: u8 = 8;
+/// Goes because its prefix has moved: there is no answer to give.
+const MOVED: u8 = 16;
 
 /// What is known of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +146,14 @@ impl Route {
 
     pub fn set_retried(&mut self, on: bool) {
         self.set_flag(RETRIED, on);
+    }
+
+    pub fn moved(&self) -> bool {
+        self.flag(MOVED)
+    }
+
+    pub fn set_moved(&mut self, on: bool) {
+        self.set_flag(MOVED, on);
     }
 
     pub fn installed(&self) -> bool {

@@ -5,50 +5,60 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 
+use crate::place::{PlaceId, Spot};
 use crate::route::{Route, Target};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// A prefix in as few bytes as it has.
+/// A prefix at a place in few bytes: those of the place fill what alignment
+/// would leave empty.
 trait Key: Copy + Eq + Hash {
-    fn prefix(self) -> IpNet;
+    fn spot(self) -> Spot;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key4([u8; 5]);
+struct Key4([u8; 7]);
 
-impl From<Ipv4Net> for Key4 {
-    fn from(prefix: Ipv4Net) -> Self {
+impl Key4 {
+    fn new(prefix: Ipv4Net, place: PlaceId) -> Self {
         let [a, b, c, d] = prefix.network().octets();
-        Key4([a, b, c, d, prefix.prefix_len()])
+        let [high, low] = place.0.to_be_bytes();
+        Key4([a, b, c, d, prefix.prefix_len(), high, low])
     }
 }
 
 impl Key for Key4 {
-    fn prefix(self) -> IpNet {
-        let [a, b, c, d, length] = self.0;
-        Ipv4Net::new_assert([a, b, c, d].into(), length).into()
+    fn spot(self) -> Spot {
+        let [a, b, c, d, length, high, low] = self.0;
+        Spot {
+            prefix: Ipv4Net::new_assert([a, b, c, d].into(), length).into(),
+            place: PlaceId(u16::from_be_bytes([high, low])),
+        }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key6([u8; 17]);
+struct Key6([u8; 19]);
 
-impl From<Ipv6Net> for Key6 {
-    fn from(prefix: Ipv6Net) -> Self {
-        let mut key = [0; 17];
+impl Key6 {
+    fn new(prefix: Ipv6Net, place: PlaceId) -> Self {
+        let mut key = [0; 19];
         key[..16].copy_from_slice(&prefix.network().octets());
         key[16] = prefix.prefix_len();
+        key[17..].copy_from_slice(&place.0.to_be_bytes());
         Key6(key)
     }
 }
 
 impl Key for Key6 {
-    fn prefix(self) -> IpNet {
-        let [octets @ .., length] = self.0;
-        Ipv6Net::new_assert(octets.into(), length).into()
+    fn spot(self) -> Spot {
+        let [octets @ .., length, high, low] = self.0;
+        Spot {
+            prefix: Ipv6Net::new_assert(octets.into(), length).into(),
+            place: PlaceId(u16::from_be_bytes([high, low])),
+        }
     }
 }
 
@@ -148,9 +158,9 @@ impl<K: Key> Table<K> {
     }
 
     /// Looks at all routes; queues those for which `each` says so.
-    fn scan(&mut self, each: &mut impl FnMut(IpNet, &mut Route) -> bool) {
+    fn scan(&mut self, each: &mut impl FnMut(Spot, &mut Route) -> bool) {
         for entry in &mut self.entries {
-            if each(entry.key.prefix(), &mut entry.route) && !entry.route.queued() {
+            if each(entry.key.spot(), &mut entry.route) && !entry.route.queued() {
                 entry.route.set_queued(true);
                 self.pending.push_back(entry.key);
             }
@@ -181,70 +191,84 @@ impl Routes {
         self.v4.pending.len() + self.v6.pending.len()
     }
 
-    pub fn find(&self, prefix: &IpNet) -> Option<&Route> {
-        match *prefix {
-            IpNet::V4(p) => self.v4.find(p.into()),
-            IpNet::V6(p) => self.v6.find(p.into()),
+    pub fn find(&self, spot: &Spot) -> Option<&Route> {
+        match spot.prefix {
+            IpNet::V4(p) => self.v4.find(Key4::new(p, spot.place)),
+            IpNet::V6(p) => self.v6.find(Key6::new(p, spot.place)),
         }
     }
 
-    pub fn find_mut(&mut self, prefix: &IpNet) -> Option<&mut Route> {
-        match *prefix {
-            IpNet::V4(p) => self.v4.find_mut(p.into()),
-            IpNet::V6(p) => self.v6.find_mut(p.into()),
+    pub fn find_mut(&mut self, spot: &Spot) -> Option<&mut Route> {
+        match spot.prefix {
+            IpNet::V4(p) => self.v4.find_mut(Key4::new(p, spot.place)),
+            IpNet::V6(p) => self.v6.find_mut(Key6::new(p, spot.place)),
         }
     }
 
     /// The route, made if there is none.
-    pub fn upsert(&mut self, prefix: &IpNet) -> &mut Route {
-        match *prefix {
-            IpNet::V4(p) => self.v4.upsert(p.into(), p.prefix_len()),
-            IpNet::V6(p) => self.v6.upsert(p.into(), p.prefix_len()),
+    pub fn upsert(&mut self, spot: &Spot) -> &mut Route {
+        match spot.prefix {
+            IpNet::V4(p) => self.v4.upsert(Key4::new(p, spot.place), p.prefix_len()),
+            IpNet::V6(p) => self.v6.upsert(Key6::new(p, spot.place), p.prefix_len()),
         }
     }
 
     /// Writes down the latest wish and queues the route. Returns what was wanted before.
-    pub fn want(&mut self, prefix: &IpNet, want: Target, seq: u64) -> Target {
-        let route = self.upsert(prefix);
-        let before = std::mem::replace(&mut route.want, want);
+    pub fn want(&mut self, spot: &Spot, want: Target, seq: u64) -> Target {
+        let route = self.upsert(spot);
         route.set_seq(seq);
-        route.set_adopted(false);
-        route.set_retried(false);
-        self.queue(prefix);
+        let before = change_wish(route, want);
+        self.queue(spot);
         before
     }
 
-    pub fn queue(&mut self, prefix: &IpNet) {
-        match *prefix {
-            IpNet::V4(p) => self.v4.queue(p.into()),
-            IpNet::V6(p) => self.v6.queue(p.into()),
+    /// Queues a route for removal, if there is one, since the prefix is wanted
+    /// elsewhere. Returns what was wanted before.
+    pub fn unwant(&mut self, spot: &Spot) -> Target {
+        let Some(route) = self.find_mut(spot) else {
+            return Target::NONE;
+        };
+        let before = change_wish(route, Target::NONE);
+        route.set_moved(true);
+        self.queue(spot);
+        before
+    }
+
+    pub fn queue(&mut self, spot: &Spot) {
+        match spot.prefix {
+            IpNet::V4(p) => self.v4.queue(Key4::new(p, spot.place)),
+            IpNet::V6(p) => self.v6.queue(Key6::new(p, spot.place)),
         }
     }
 
     /// The next route to look at, taken off the queue.
-    pub fn pop(&mut self) -> Option<(IpNet, &mut Route)> {
+    pub fn pop(&mut self) -> Option<(Spot, &mut Route)> {
         if let Some((key, route)) = self.v4.pop() {
-            return Some((key.prefix(), route));
+            return Some((key.spot(), route));
         }
-        self.v6.pop().map(|(key, route)| (key.prefix(), route))
+        self.v6.pop().map(|(key, route)| (key.spot(), route))
     }
 
-    pub fn forget_if_idle(&mut self, prefix: &IpNet) {
-        match *prefix {
-            IpNet::V4(p) => self.v4.forget_if_idle(p.into(), p.prefix_len()),
-            IpNet::V6(p) => self.v6.forget_if_idle(p.into(), p.prefix_len()),
+    pub fn forget_if_idle(&mut self, spot: &Spot) {
+        match spot.prefix {
+            IpNet::V4(p) => self
+                .v4
+                .forget_if_idle(Key4::new(p, spot.place), p.prefix_len()),
+            IpNet::V6(p) => self
+                .v6
+                .forget_if_idle(Key6::new(p, spot.place), p.prefix_len()),
         }
     }
 
     /// Looks at all routes; queues those for which `each` says so.
-    pub fn scan(&mut self, mut each: impl FnMut(IpNet, &mut Route) -> bool) {
+    pub fn scan(&mut self, mut each: impl FnMut(Spot, &mut Route) -> bool) {
         self.v4.scan(&mut each);
         self.v6.scan(&mut each);
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (IpNet, &Route)> {
-        let v4 = self.v4.entries.iter().map(|e| (e.key.prefix(), &e.route));
-        v4.chain(self.v6.entries.iter().map(|e| (e.key.prefix(), &e.route)))
+    pub fn iter(&self) -> impl Iterator<Item = (Spot, &Route)> {
+        let v4 = self.v4.entries.iter().map(|e| (e.key.spot(), &e.route));
+        v4.chain(self.v6.entries.iter().map(|e| (e.key.spot(), &e.route)))
     }
 
     /// Whether there are routes of this length at all.
@@ -259,7 +283,7 @@ impl Routes {
 
     /// Up to `limit` routes after a cursor (0: from the start), and the next
     /// cursor. A table that grows in between may show a route twice or never.
-    pub fn page(&self, after: u64, limit: usize) -> (Vec<(IpNet, Route)>, Option<u64>) {
+    pub fn page(&self, after: u64, limit: usize) -> (Vec<(Spot, Route)>, Option<u64>) {
         let mut routes = Vec::with_capacity(limit.min(1024));
         let buckets4 = self.v4.entries.num_buckets();
         let buckets = buckets4 + self.v6.entries.num_buckets();
@@ -273,17 +297,25 @@ impl Routes {
                     .v4
                     .entries
                     .get_bucket(index)
-                    .map(|e| (e.key.prefix(), e.route)),
+                    .map(|e| (e.key.spot(), e.route)),
                 Some(index) => self
                     .v6
                     .entries
                     .get_bucket(index)
-                    .map(|e| (e.key.prefix(), e.route)),
+                    .map(|e| (e.key.spot(), e.route)),
             };
             routes.extend(found);
         }
         (routes, None)
     }
+}
+
+/// Returns what was wanted before.
+fn change_wish(route: &mut Route, want: Target) -> Target {
+    route.set_adopted(false);
+    route.set_retried(false);
+    route.set_moved(false);
+    std::mem::replace(&mut route.want, want)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use godwit_netlink::{
 use ipnet::IpNet;
 
 use crate::api::FibConfig;
+use crate::place::{Place, PlaceId, Places, Spot};
 
 /// Routes of others, by prefix.
 #[derive(Debug)]
@@ -122,8 +123,8 @@ pub(crate) struct World {
     connected: HashMap<IpNet, u32>,
     pub foreign: Foreign,
     objects: HashMap<u32, NextHopObject>,
-    table: u32,
-    metric: u32,
+    /// Where routes of ours stand.
+    pub places: Places,
 }
 
 impl World {
@@ -134,14 +135,13 @@ impl World {
             connected: HashMap::new(),
             foreign: Foreign::default(),
             objects: HashMap::new(),
-            table: config.table,
-            metric: config.metric,
+            places: Places::new(config),
         }
     }
 
     /// Whether routes of this table matter.
     pub fn follows(&self, table: u32) -> bool {
-        table == TABLE_MAIN || table == TABLE_LOCAL || table == self.table
+        table == TABLE_MAIN || table == TABLE_LOCAL || self.places.has_table(table)
     }
 
     pub fn link(&self, index: u32) -> Option<&Link> {
@@ -156,18 +156,23 @@ impl World {
         self.links.get(&index).is_some_and(|l| l.running)
     }
 
-    /// Whether the prefix is that of an interface here.
-    pub fn is_connected(&self, prefix: &IpNet) -> bool {
-        self.connected.contains_key(prefix)
+    /// Whether the prefix is that of an interface here, whose route ours would
+    /// compete with. A rule that sends routes to another table means it.
+    pub fn is_connected(&self, spot: &Spot) -> bool {
+        let competes =
+            spot.place == PlaceId::HOME || self.places.at(spot.place).table == TABLE_MAIN;
+        competes && self.connected.contains_key(&spot.prefix)
     }
 
     /// Whether a route of someone else stands where ours would.
-    pub fn is_foreign(&self, prefix: &IpNet) -> bool {
-        self.foreign.at(prefix).iter().any(|r| self.in_our_place(r))
+    pub fn is_foreign(&self, spot: &Spot) -> bool {
+        let place = self.places.at(spot.place);
+        let there = |r: &Route| r.tos == 0 && place_of(r) == place;
+        self.foreign.at(&spot.prefix).iter().any(there)
     }
 
     fn in_our_place(&self, route: &Route) -> bool {
-        route.key.table == self.table && route.key.metric == self.metric && route.tos == 0
+        route.tos == 0 && self.places.find(place_of(route)).is_some()
     }
 
     /// The hops of a route, those of its nexthop object included.
@@ -339,6 +344,13 @@ impl World {
         effects.touched.extend(changed(before, &self.connected));
         effects.touched.extend(changed(&self.connected, before));
         effects.resolve |= !effects.touched.is_empty();
+    }
+}
+
+pub(crate) fn place_of(route: &Route) -> Place {
+    Place {
+        table: route.key.table,
+        metric: route.key.metric,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use godwit_fib::{FibConfig, OnStop, RouteState};
 use godwit_netlink::{Event, Monitor, RouteFilter, netns};
-use godwit_rib::{FibTarget, NextHopState};
+use godwit_rib::{FibTarget, KernelOptions, NextHopSet, NextHopState};
 use support::{CONNECTED, Host, Running, UNREACHABLE, can_run, hops};
 
 fn addresses(list: &[&str]) -> Vec<IpAddr> {
@@ -455,4 +455,164 @@ fn a_stopped_fib_answers_that_it_has_stopped() {
     fib.stop(OnStop::Keep);
     assert!(handle.status().is_err());
     assert!(handle.stop(OnStop::Keep, Duration::from_secs(1)));
+}
+
+/// One hop, or a blackhole, with options.
+fn set(next_hop: Option<&str>, options: KernelOptions) -> NextHopSet {
+    let hop = next_hop.map(|a| a.parse::<IpAddr>().unwrap().into());
+    NextHopSet {
+        options,
+        ..NextHopSet::of(hop.as_slice())
+    }
+}
+
+fn in_table(table: u32, metric: Option<u32>) -> KernelOptions {
+    KernelOptions {
+        table: Some(table),
+        metric,
+        source: None,
+    }
+}
+
+/// Table and metric of all our routes, sorted.
+fn places(host: &Host) -> Vec<(u32, u32)> {
+    let routes = host.ours_in(None);
+    let mut places: Vec<_> = routes.iter().map(|r| (r.key.table, r.key.metric)).collect();
+    places.sort_unstable();
+    places
+}
+
+#[test]
+fn a_route_moves_between_tables_and_metrics_and_leaves_none_behind() {
+    if !can_run() {
+        return;
+    }
+    let host = Host::new();
+    let fib = Running::start(&host);
+    for prefix in ["192.0.2.0/24", "2001:db8:77::/48"] {
+        let via = if prefix.starts_with('1') {
+            "10.1.0.2"
+        } else {
+            "2001:db8:1::2"
+        };
+        fib.define_set(1, set(Some(via), in_table(100, None)));
+        fib.define_set(2, set(Some(via), in_table(100, Some(500))));
+        fib.define_set(3, set(None, in_table(1000, Some(600))));
+        fib.define_set(4, set(Some(via), KernelOptions::default()));
+        for (id, place) in [
+            (1, (100, 10_103)),
+            (2, (100, 500)),
+            (3, (1000, 600)),
+            (4, (254, 10_103)),
+            (1, (100, 10_103)),
+        ] {
+            assert!(fib.put(prefix, hops(id)).installed, "{prefix} {id}");
+            host.wait(|h| places(h) == [place]);
+        }
+        assert!(!fib.put(prefix, FibTarget::None).installed);
+        host.wait(|h| places(h).is_empty());
+    }
+    fib.stop(OnStop::Keep);
+}
+
+#[test]
+fn routes_in_other_tables_are_adopted_checked_mended_and_swept() {
+    if !can_run() {
+        return;
+    }
+    let host = Host::new();
+    let fib = Running::start(&host);
+    let define = |fib: &Running| {
+        fib.define_set(1, set(Some("10.1.0.2"), in_table(100, Some(500))));
+        fib.define_set(2, set(Some("10.2.0.2"), in_table(200, None)));
+    };
+    define(&fib);
+    assert!(fib.put("192.0.2.0/24", hops(1)).installed);
+    assert!(fib.put("198.51.100.0/24", hops(2)).installed);
+    fib.stop(OnStop::Keep);
+    let before = host.ours_in(None);
+
+    let fib = Running::start(&host);
+    define(&fib);
+    assert!(fib.put("192.0.2.0/24", hops(1)).installed);
+    assert_eq!(host.ours_in(None), before, "nothing was rewritten");
+    // Nobody reclaims the other.
+    fib.handle.end_of_rib_complete();
+    host.wait(|h| places(h) == [(100, 500)]);
+    let route = fib.handle.routes(0, 10).unwrap().routes.remove(0);
+    assert_eq!((route.table, route.metric), (100, 500));
+
+    let taken = host.ours_in(Some(100)).remove(0);
+    host.request(|s| s.delete_route(&taken.key).unwrap());
+    host.wait(|h| places(h) == [(100, 500)]);
+    let report = fib.handle.check().unwrap();
+    assert_eq!((report.wanted, report.in_kernel), (1, 1));
+    assert_eq!((report.missing_count, report.extra_count), (0, 0));
+    fib.stop(OnStop::Remove);
+    assert!(host.ours_in(None).is_empty());
+}
+
+#[test]
+fn a_foreign_route_in_a_table_that_is_new_to_us_is_not_overwritten() {
+    if !can_run() {
+        return;
+    }
+    let host = Host::new();
+    let fib = Running::start(&host);
+    let foreign = godwit_netlink::RouteKey {
+        prefix: "192.0.2.0/24".parse().unwrap(),
+        table: 300,
+        metric: 10_103,
+        protocol: 4,
+    };
+    host.request(|s| {
+        s.add_route(&foreign, godwit_netlink::RouteTarget::Blackhole)
+            .unwrap();
+    });
+    fib.define_set(1, set(Some("10.1.0.2"), in_table(300, None)));
+    assert_eq!(fib.put("192.0.2.0/24", hops(1)).error, Some(libc::EEXIST));
+    host.request(|s| s.delete_route(&foreign).unwrap());
+    fib.wait_ack("192.0.2.0/24", true);
+    fib.stop(OnStop::Keep);
+}
+
+#[test]
+fn the_kernel_is_told_the_preferred_source_once_it_is_ours() {
+    if !can_run() {
+        return;
+    }
+    let host = Host::new();
+    let fib = Running::start(&host);
+    let from = |source: &str| KernelOptions {
+        source: Some(source.parse().unwrap()),
+        ..KernelOptions::default()
+    };
+    fib.define_set(1, set(Some("10.1.0.2"), from("10.9.9.9")));
+    assert_eq!(fib.put("192.0.2.0/24", hops(1)).error, Some(libc::EINVAL));
+    host.request(|s| {
+        let lo = s.link_index("lo").unwrap();
+        s.add_address(lo, "10.9.9.9/32".parse().unwrap()).unwrap();
+        s.add_address(lo, "2001:db8:9::9/128".parse().unwrap())
+            .unwrap();
+    });
+    fib.wait_ack("192.0.2.0/24", true);
+    let source = |h: &Host| h.ours().iter().map(|r| r.source).collect::<Vec<_>>();
+    host.wait(|h| source(h) == [Some("10.9.9.9".parse().unwrap())]);
+    // The same hops without it are another wish.
+    fib.define_set(2, set(Some("10.1.0.2"), KernelOptions::default()));
+    assert!(fib.put("192.0.2.0/24", hops(2)).installed);
+    assert_eq!(source(&host), [None]);
+    fib.put("192.0.2.0/24", FibTarget::None);
+    fib.define_set(3, set(Some("2001:db8:1::2"), from("2001:db8:9::9")));
+    assert!(fib.put("2001:db8:77::/48", hops(3)).installed);
+    let v6: IpAddr = "2001:db8:9::9".parse().unwrap();
+    assert_eq!(source(&host), [Some(v6)]);
+    // After a restart it is recognised as it stands.
+    fib.stop(OnStop::Keep);
+    let before = host.ours();
+    let fib = Running::start(&host);
+    fib.define_set(3, set(Some("2001:db8:1::2"), from("2001:db8:9::9")));
+    assert!(fib.put("2001:db8:77::/48", hops(3)).installed);
+    assert_eq!(host.ours(), before);
+    fib.stop(OnStop::Keep);
 }

@@ -16,6 +16,7 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
@@ -102,6 +103,8 @@ pub struct Route {
     /// The nexthop object, if it names one; `hops` may be empty then.
     pub object: Option<u32>,
     pub hops: Vec<RouteHop>,
+    /// The source address of packets of this host, where they have none yet.
+    pub source: Option<IpAddr>,
 }
 
 /// What to dump. The kernel does the filtering.
@@ -113,17 +116,39 @@ pub struct RouteFilter {
 
 impl Batch {
     /// Adds a route, if there is none of its prefix and metric, whoever's.
-    pub fn create_route(&mut self, key: &RouteKey, target: RouteTarget<'_>) {
-        self.route(libc::NLM_F_CREATE | libc::NLM_F_EXCL, key, target);
+    /// `source`: an address of this host that its own packets are to have.
+    pub fn create_route(
+        &mut self,
+        key: &RouteKey,
+        target: RouteTarget<'_>,
+        source: Option<IpAddr>,
+    ) {
+        self.route(libc::NLM_F_CREATE | libc::NLM_F_EXCL, key, target, source);
     }
 
     /// Puts a route in the place of the one of its prefix and metric, whoever's
     /// that is; adds it if there is none.
-    pub fn replace_route(&mut self, key: &RouteKey, target: RouteTarget<'_>) {
-        self.route(libc::NLM_F_CREATE | libc::NLM_F_REPLACE, key, target);
+    pub fn replace_route(
+        &mut self,
+        key: &RouteKey,
+        target: RouteTarget<'_>,
+        source: Option<IpAddr>,
+    ) {
+        self.route(
+            libc::NLM_F_CREATE | libc::NLM_F_REPLACE,
+            key,
+            target,
+            source,
+        );
     }
 
-    fn route(&mut self, flags: i32, key: &RouteKey, target: RouteTarget<'_>) {
+    fn route(
+        &mut self,
+        flags: i32,
+        key: &RouteKey,
+        target: RouteTarget<'_>,
+        source: Option<IpAddr>,
+    ) {
         const UNICAST: u8 = 1;
         const BLACKHOLE: u8 = 6;
         const SCOPE_LINK: u8 = 253;
@@ -143,6 +168,9 @@ impl Batch {
             };
             let flags_at = buf.len() + RTM_FLAGS;
             put_key(buf, key, scope, kind);
+            if let Some(source) = source {
+                codec::put_address(buf, RTA_PREFSRC, source);
+            }
             match target {
                 RouteTarget::Object(id) => codec::put_u32(buf, RTA_NH_ID, id),
                 RouteTarget::Blackhole => {}
@@ -234,14 +262,20 @@ impl RequestSocket {
     pub fn routes(&mut self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
         let mut routes = Vec::new();
         for family in [AF_INET, AF_INET6] {
-            routes.append(&mut self.dump(
+            let found = self.dump(
                 RTM_GETROUTE,
                 &dump_body(family, filter),
                 Vec::new,
-                |routes, payload| {
+                |routes: &mut Vec<Route>, payload| {
                     routes.extend(Route::decode(payload));
                 },
-            )?);
+            );
+            match found {
+                Ok(mut found) => routes.append(&mut found),
+                // The family has no such table, so nothing in it.
+                Err(error) if filter.table.is_some() && error.errno() == Some(libc::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(routes)
     }
@@ -249,7 +283,7 @@ impl RequestSocket {
     /// Adds one route; an equal one is an error.
     pub fn add_route(&mut self, key: &RouteKey, target: RouteTarget<'_>) -> Result<(), Error> {
         let mut batch = Batch::default();
-        batch.create_route(key, target);
+        batch.create_route(key, target, None);
         self.execute_one(&mut batch, || format!("cannot add route {}", key.prefix))
     }
 
@@ -340,6 +374,7 @@ impl Route {
             tos,
             object: None,
             hops: Vec::new(),
+            source: None,
         };
         let mut hop = RouteHop {
             via: None,
@@ -356,6 +391,7 @@ impl Route {
                 RTA_VIA => hop.via = codec::address(value.get(2..)?),
                 RTA_PRIORITY => route.key.metric = codec::read_u32(value, 0)?,
                 RTA_TABLE => route.key.table = codec::read_u32(value, 0)?,
+                RTA_PREFSRC => route.source = codec::address(value),
                 RTA_NH_ID => route.object = codec::read_u32(value, 0),
                 RTA_MULTIPATH => decode_multipath(value, &mut route.hops),
                 _ => {}

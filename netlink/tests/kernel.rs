@@ -78,10 +78,10 @@ const OURS: RouteFilter = RouteFilter {
 fn a_refusal_names_its_message_and_the_others_are_done() {
     inside(|socket| {
         let mut batch = Batch::default();
-        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Blackhole);
-        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Blackhole);
-        batch.create_route(&key("198.51.100.0/24"), RouteTarget::Object(77));
-        batch.create_route(&key("203.0.113.0/24"), RouteTarget::Blackhole);
+        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Blackhole, None);
+        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Blackhole, None);
+        batch.create_route(&key("198.51.100.0/24"), RouteTarget::Object(77), None);
+        batch.create_route(&key("203.0.113.0/24"), RouteTarget::Blackhole, None);
         let failures = socket.execute(&mut batch).unwrap();
         let refused: Vec<_> = failures.iter().map(|f| (f.index, f.errno)).collect();
         assert_eq!(refused, vec![(1, libc::EEXIST), (2, libc::EINVAL)]);
@@ -115,7 +115,7 @@ fn objects_and_their_routes_are_read_as_written() {
         batch.set_hop(11, 103, "2001:db8:1::2".parse().unwrap(), a, false);
         let members = [GroupMember { id: 10, weight: 3 }];
         batch.set_group(20, 103, &members);
-        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Object(20));
+        batch.create_route(&key("192.0.2.0/24"), RouteTarget::Object(20), None);
         assert_eq!(socket.execute(&mut batch).unwrap(), Vec::new());
         let objects = socket.next_hops().unwrap();
         assert!(objects.iter().all(|o| o.protocol == 103));
@@ -241,6 +241,7 @@ fn an_overflow_of_the_monitor_is_said() {
                 batch.create_route(
                     &key(&format!("20.0.{third}.{last}/32")),
                     RouteTarget::Blackhole,
+                    None,
                 );
             }
             socket.execute(&mut batch).unwrap();

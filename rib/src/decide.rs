@@ -102,8 +102,8 @@ impl<'a> View<'a> {
         if !path.accepted() || !brief.up {
             return None;
         }
-        let local = path.peer == PeerId::LOCAL;
-        let igp_cost = if local {
+        let key = self.attrs.key(path.attr);
+        let igp_cost = if path.peer == PeerId::LOCAL || key.blackhole() {
             0
         } else {
             self.attrs
@@ -114,7 +114,7 @@ impl<'a> View<'a> {
             path: id,
             peer: path.peer,
             kind: brief.kind,
-            key: self.attrs.key(path.attr),
+            key,
             igp_cost,
         })
     }

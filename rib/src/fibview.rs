@@ -1,17 +1,23 @@
 //! The kernel's view: which route the kernel should have for each prefix, as a
 //! stream of differences that is pulled as fast as the kernel takes them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use godwit_bgp::NextHop;
+use godwit_bgp::Family;
+use godwit_bgp::attrs::Local;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibEvent};
 use crate::core::Core;
 use crate::dest::{INSTALLED, REFUSED};
-use crate::fib::{FibAck, FibChange, FibTarget, NextHopSetId, RouteChange};
+use crate::fib::{
+    FibAck, FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, RouteChange, WeightedHop,
+};
+use crate::interner::Interner;
+use crate::path::Paths;
 use crate::ring::Mark;
 
 /// As a destination keeps its target: nothing, a blackhole, or a set.
@@ -19,42 +25,40 @@ const NOTHING: u32 = 0;
 const BLACKHOLE: u32 = 1;
 const FIRST_SET: u32 = 2;
 
-type Hops = SmallVec<[NextHop; 2]>;
-
 /// Next-hop sets that routes in the kernel name.
 #[derive(Debug, Default)]
 struct Sets {
-    /// The hops and how many destinations name them.
-    sets: Vec<Option<(Arc<[NextHop]>, u32)>>,
+    /// The sets and how many destinations name them.
+    sets: Vec<Option<(Arc<NextHopSet>, u32)>>,
     free: Vec<u32>,
-    index: HashMap<Arc<[NextHop]>, u32, RandomState>,
+    index: HashMap<Arc<NextHopSet>, u32, RandomState>,
 }
 
 impl Sets {
     /// The set's id, with one more user, and its content if it is new.
-    fn acquire(&mut self, hops: &[NextHop]) -> (u32, Option<Arc<[NextHop]>>) {
-        if let Some(id) = self.index.get(hops).copied() {
+    fn acquire(&mut self, set: &NextHopSet) -> (u32, Option<Arc<NextHopSet>>) {
+        if let Some(id) = self.index.get(set).copied() {
             if let Some((_, users)) = &mut self.sets[id as usize] {
                 *users += 1;
             }
             return (id, None);
         }
-        let hops: Arc<[NextHop]> = hops.into();
+        let set = Arc::new(set.clone());
         let id = self.free.pop().unwrap_or_else(|| {
             self.sets.push(None);
             self.sets.len() as u32 - 1
         });
-        self.sets[id as usize] = Some((hops.clone(), 1));
-        self.index.insert(hops.clone(), id);
-        (id, Some(hops))
+        self.sets[id as usize] = Some((set.clone(), 1));
+        self.index.insert(set.clone(), id);
+        (id, Some(set))
     }
 
     fn release(&mut self, id: u32) {
         let slot = &mut self.sets[id as usize];
-        if let Some((hops, users)) = slot {
+        if let Some((set, users)) = slot {
             *users -= 1;
             if *users == 0 {
-                self.index.remove(hops);
+                self.index.remove(set);
                 *slot = None;
                 self.free.push(id);
             }
@@ -162,14 +166,14 @@ impl FibView {
     }
 
     fn process(&mut self, mark: Mark, out: &mut Vec<FibChange>, core: &mut Core) {
-        let mut hops = Hops::new();
-        let code = match wanted(mark, &mut hops, core) {
+        let mut set = NextHopSet::default();
+        let code = match wanted(mark, &mut set, core) {
             NOTHING => NOTHING,
             BLACKHOLE => BLACKHOLE,
             _ => {
-                let (id, new) = self.sets.acquire(&hops);
-                if let Some(hops) = new {
-                    out.push(FibChange::Define(NextHopSetId(id), hops));
+                let (id, new) = self.sets.acquire(&set);
+                if let Some(set) = new {
+                    out.push(FibChange::Define(NextHopSetId(id), set));
                 }
                 id + FIRST_SET
             }
@@ -228,9 +232,9 @@ impl FibView {
         (target(state.fib), state.has(INSTALLED), error)
     }
 
-    pub fn set(&self, id: NextHopSetId) -> Option<Arc<[NextHop]>> {
-        let (hops, _) = self.sets.sets.get(id.0 as usize)?.as_ref()?;
-        Some(hops.clone())
+    pub fn set(&self, id: NextHopSetId) -> Option<Arc<NextHopSet>> {
+        let (set, _) = self.sets.sets.get(id.0 as usize)?.as_ref()?;
+        Some(set.clone())
     }
 
     /// Whether the kernel may have a route for the destination.
@@ -247,26 +251,69 @@ fn target(code: u32) -> FibTarget {
     }
 }
 
-/// The code of what the kernel should have; for a set, its hops in order.
-fn wanted(mark: Mark, hops: &mut Hops, core: &mut Core) -> u32 {
+/// The code of what the kernel should have; for a set, its content.
+fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
     let Some(best) = core.best(mark) else {
         return NOTHING;
     };
-    if best.peer == PeerId::LOCAL {
-        return if best.blackhole() { BLACKHOLE } else { NOTHING };
+    let Local {
+        weight: _,
+        table,
+        metric,
+        source,
+        blackhole,
+    } = core.attrs.attrs(best.attr).local();
+    let blackhole = blackhole || best.blackhole();
+    if best.peer == PeerId::LOCAL && !blackhole {
+        return NOTHING;
+    }
+    let same_family = |source: &IpAddr| Family::of(source) == mark.family();
+    set.options = KernelOptions {
+        table,
+        metric,
+        source: source.filter(|source| !blackhole && same_family(source)),
+    };
+    if blackhole {
+        let plain = set.options == KernelOptions::default();
+        return if plain { BLACKHOLE } else { FIRST_SET };
     }
     let config = &core.config;
     if config.max_paths_external.max(config.max_paths_internal) > 1 {
         let view = core.view();
         let used = view.multipath(core.state(mark).paths, config);
-        hops.extend(
-            used.iter()
-                .map(|path| core.attrs.next_hop(core.paths.at(*path).attr)),
-        );
-        hops.sort_unstable();
-        hops.dedup();
+        let shares = config
+            .link_bandwidth
+            .then(|| shares(&used, &core.paths, &core.attrs))
+            .flatten();
+        for (i, path) in used.iter().enumerate() {
+            set.hops.push(WeightedHop {
+                next_hop: core.attrs.next_hop(core.paths.at(*path).attr),
+                weight: shares.as_ref().map_or(1, |shares| shares[i]),
+            });
+        }
+        set.hops.sort_unstable();
     } else {
-        hops.push(core.attrs.next_hop(best.attr));
+        set.hops.push(WeightedHop {
+            next_hop: core.attrs.next_hop(best.attr),
+            weight: 1,
+        });
     }
     FIRST_SET
+}
+
+/// The heaviest share; the kernel has no greater one.
+const MAX_SHARE: f64 = 256.0;
+
+/// Shares in the ratio of link bandwidths (draft-ietf-idr-link-bandwidth).
+/// `None`, all alike: some path carries none, or there is but one path.
+fn shares(used: &[u32], paths: &Paths, attrs: &Interner) -> Option<SmallVec<[u16; 8]>> {
+    if used.len() < 2 {
+        return None;
+    }
+    let bandwidth = |path: &u32| attrs.key(paths.at(*path).attr).bandwidth();
+    let all: Option<SmallVec<[f64; 8]>> = used.iter().map(bandwidth).collect();
+    let all = all?;
+    let most = all.iter().copied().fold(0.0, f64::max);
+    let share = |bandwidth: &f64| (bandwidth / most * MAX_SHARE).round().max(1.0) as u16;
+    Some(all.iter().map(share).collect())
 }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local};
+use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local, community};
 use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
 use godwit_policy::route::{PeerContext, PolicyRef, Residual, RuleName};
 use ipnet::IpNet;
@@ -50,6 +50,9 @@ impl ClassKey {
             && attrs.only_to_customer().is_none();
         Additions {
             weight: self.weight,
+            blackhole: self.rules.blackhole_community && attrs.has_community(community::BLACKHOLE),
+            last_choice: self.rules.graceful_shutdown
+                && attrs.has_community(community::GRACEFUL_SHUTDOWN),
             local_as: own_number.then_some(self.local_asn),
             only_to_customer: mark.then_some(peer),
         }
@@ -60,6 +63,8 @@ impl ClassKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Additions {
     weight: u32,
+    blackhole: bool,
+    last_choice: bool,
     /// Before its path: the number that the neighbour knows us by (`local-as`).
     local_as: Option<Asn>,
     only_to_customer: Option<Asn>,
@@ -71,11 +76,13 @@ impl Additions {
     }
 
     fn apply(&self, buf: &mut AttrsBuf) {
-        if self.weight != 0 {
-            buf.set_local(Local {
-                weight: self.weight,
-                ..Local::default()
-            });
+        buf.set_local(Local {
+            weight: self.weight,
+            blackhole: self.blackhole,
+            ..Local::default()
+        });
+        if self.blackhole {
+            keep_within(buf);
         }
         if let Some(asn) = self.local_as {
             buf.prepend_as(asn, 1);
@@ -270,6 +277,11 @@ impl Evaluated<'_> {
             }
             let buf = filled(scratch, attrs.attrs(attr_in), additions);
             outcome.edits.apply(key.own_next_hop, key.local_asn, buf);
+            // Last, so that no rule makes it a good one again.
+            let told = || buf.as_ref().has_community(community::GRACEFUL_SHUTDOWN);
+            if additions.last_choice || (key.rules.graceful_shutdown && told()) {
+                buf.set_local_pref(Some(0));
+            }
             Ok(attrs.intern(buf.as_ref()))
         })
     }
@@ -299,6 +311,14 @@ pub fn pick(residual: &mut Residual, net: IpNet) -> u16 {
     match net {
         IpNet::V4(net) => residual.pick_v4(net),
         IpNet::V6(net) => residual.pick_v6(net),
+    }
+}
+
+/// RFC 7999 §3.2: a blackhole is not to spread beyond the AS.
+fn keep_within(buf: &mut AttrsBuf) {
+    let stays = |c| matches!(c, community::NO_EXPORT | community::NO_ADVERTISE);
+    if !buf.as_ref().communities().any(stays) {
+        buf.community_add(&[community::NO_EXPORT]);
     }
 }
 

@@ -9,6 +9,7 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 use godwit_bgp::NextHop;
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, code, community};
+use godwit_bgp::community::ExtCommunity;
 
 use crate::index::Index;
 use crate::nexthop::{NextHopId, NextHops};
@@ -41,6 +42,8 @@ pub struct Key {
     pub neighbour_as: u32,
     /// ORIGINATOR_ID, else 0, which none can be (RFC 6286).
     pub originator_id: u32,
+    /// Of the first link bandwidth community, in octets a second; 0: none.
+    bandwidth: f32,
     pub path_len: u16,
     pub cluster_len: u16,
     pub origin: u8,
@@ -49,6 +52,7 @@ pub struct Key {
 
 const NO_EXPORT: u8 = 1;
 const NO_ADVERTISE: u8 = 2;
+const BLACKHOLE: u8 = 4;
 
 impl Key {
     fn of(attrs: AttrsRef<'_>) -> Key {
@@ -63,7 +67,18 @@ impl Key {
                     .map_or(0, |b| u32::from_be_bytes(*b))
             };
             match attr.code {
-                code::LOCAL => key.weight = attrs.local().weight,
+                code::LOCAL => {
+                    let local = attrs.local();
+                    key.weight = local.weight;
+                    if local.blackhole {
+                        key.flags |= BLACKHOLE;
+                    }
+                }
+                code::EXT_COMMUNITIES => {
+                    let bandwidth = |c| ExtCommunity(c).link_bandwidth();
+                    let first = attrs.ext_communities().find_map(bandwidth);
+                    key.bandwidth = first.map_or(0.0, |(_, octets)| octets);
+                }
                 code::ORIGIN => key.origin = attr.value.first().copied().unwrap_or(2),
                 code::AS_PATH => {
                     let path = attrs.as_path();
@@ -95,12 +110,22 @@ impl Key {
         self.flags & NO_EXPORT != 0
     }
 
+    /// Octets a second, more than zero.
+    pub fn bandwidth(&self) -> Option<f64> {
+        (self.bandwidth > 0.0).then_some(self.bandwidth.into())
+    }
+
+    /// The kernel is to drop, so the next hop does not matter.
+    pub fn blackhole(&self) -> bool {
+        self.flags & BLACKHOLE != 0
+    }
+
     pub fn no_advertise(&self) -> bool {
         self.flags & NO_ADVERTISE != 0
     }
 }
 
-/// An attribute block: 60 bytes and those of the attributes.
+/// An attribute block: 64 bytes and those of the attributes.
 #[derive(Debug, Default)]
 struct Block {
     bytes: Box<[u8]>,

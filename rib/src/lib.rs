@@ -35,7 +35,10 @@ mod work;
 
 pub use api::*;
 pub use decide::{LOCAL_WEIGHT, Step};
-pub use fib::{FibAck, FibChange, FibTarget, NextHopSetId, NextHopState, RouteChange};
+pub use fib::{
+    FibAck, FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, NextHopState,
+    RouteChange, WeightedHop,
+};
 pub use group::{InKey, KNOBS};
 pub use path::Verdict;
 pub use rib::Rib;

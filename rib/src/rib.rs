@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::core::Core;
 use crate::dest::{Address, V4, V6};
-use crate::fib::{FibAck, FibChange, NextHopSetId, NextHopState};
+use crate::fib::{FibAck, FibChange, NextHopSet, NextHopSetId, NextHopState};
 use crate::fibview::FibView;
 use crate::group::{Groups, Member};
 use crate::import::Imports;
@@ -422,8 +422,8 @@ impl Rib {
         self.fib.done(acks, &mut self.core);
     }
 
-    /// The hops of a set that some route names.
-    pub fn next_hop_set(&self, id: NextHopSetId) -> Option<Arc<[NextHop]>> {
+    /// The content of a set that some route names.
+    pub fn next_hop_set(&self, id: NextHopSetId) -> Option<Arc<NextHopSet>> {
         self.fib.set(id)
     }
 

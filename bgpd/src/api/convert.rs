@@ -59,6 +59,9 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
             .map(|f| peer_family(&status, f, counters))
             .collect(),
         path: Some(path::message(&config.path)),
+        weight: config.weight,
+        blackhole_community: config.blackhole_community,
+        graceful_shutdown: config.graceful_shutdown,
     }
 }
 

@@ -2,11 +2,12 @@
 //! question has a blocking thread of its own.
 
 use godwit_bgp::Family;
-use godwit_fib::{CheckReport, FibHandle, ResolvedHop, RouteInfo, RouteState, Stopped};
+use godwit_fib::{
+    CheckReport, FibHandle, KernelRoute, ResolvedHop, RouteInfo, RouteState, Stopped,
+};
 use godwit_proto::v1;
 use godwit_proto::v1::fib_difference::Kind as Difference;
 use godwit_proto::v1::fib_route::Kind;
-use ipnet::IpNet;
 use tonic::{Request, Response, Status};
 
 use super::error;
@@ -119,6 +120,9 @@ fn message(route: &RouteInfo) -> v1::FibRoute {
         resolved: route.resolved.iter().map(hop).collect(),
         state: state as i32,
         error,
+        table: route.table,
+        metric: route.metric,
+        preferred_source: route.source.map(|a| a.to_string()).unwrap_or_default(),
     }
 }
 
@@ -131,12 +135,14 @@ fn hop(hop: &ResolvedHop) -> v1::FibHop {
 }
 
 fn check(report: &CheckReport) -> v1::CheckFibResponse {
-    let list = |prefixes: &[IpNet], kind: Difference| -> Vec<v1::FibDifference> {
-        let difference = |prefix: &IpNet| v1::FibDifference {
-            prefix: prefix.to_string(),
+    let list = |routes: &[KernelRoute], kind: Difference| -> Vec<v1::FibDifference> {
+        let difference = |route: &KernelRoute| v1::FibDifference {
+            prefix: route.prefix.to_string(),
+            table: route.table,
+            metric: route.metric,
             kind: kind as i32,
         };
-        prefixes.iter().map(difference).collect()
+        routes.iter().map(difference).collect()
     };
     let mut differences = list(&report.missing, Difference::Missing);
     differences.extend(list(&report.extra, Difference::Unexpected));
@@ -156,14 +162,19 @@ mod tests {
 
     #[test]
     fn a_report_lists_every_kind_of_difference() {
+        let route = |prefix: &str| KernelRoute {
+            prefix: prefix.parse().unwrap(),
+            table: 254,
+            metric: 10_103,
+        };
         let report = CheckReport {
             wanted: 3,
             in_kernel: 3,
-            missing: vec!["10.1.0.0/16".parse().unwrap()],
+            missing: vec![route("10.1.0.0/16")],
             missing_count: 1,
-            extra: vec!["10.2.0.0/16".parse().unwrap()],
+            extra: vec![route("10.2.0.0/16")],
             extra_count: 1,
-            different: vec!["10.3.0.0/16".parse().unwrap()],
+            different: vec![route("10.3.0.0/16")],
             different_count: 1,
         };
         let told = check(&report);
@@ -177,6 +188,8 @@ mod tests {
             ]
         );
         assert_eq!(told.difference_count, 3);
+        let first = &told.differences[0];
+        assert_eq!((first.table, first.metric), (254, 10_103));
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Daemon {
             max_paths_external: 1,
             max_paths_internal: 1,
             multipath_relax: false,
+            link_bandwidth: true,
             require_next_hop: false,
             fib: false,
         });

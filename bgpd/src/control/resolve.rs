@@ -124,6 +124,7 @@ fn rib_config(config: &Config, identity: &Identity) -> RibConfig {
         max_paths_external: config.router.max_paths_external,
         max_paths_internal: config.router.max_paths_internal,
         multipath_relax: config.router.multipath_relax,
+        link_bandwidth: config.router.link_bandwidth,
         require_next_hop: config.next_hop.require,
         fib: config.fib.enabled,
     }

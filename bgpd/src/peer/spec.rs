@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use godwit_bgp::session::Negotiated;
 use godwit_bgp::{Family, NextHop};
-use godwit_config::PathConfig;
+use godwit_config::{PathConfig, PeerConfig};
 use godwit_rib::{ExportRules, ImportRules, PeerSpec};
 
 use super::settings::PeerSettings;
@@ -37,13 +37,14 @@ pub fn peer_spec(
         export: settings.export(),
         next_hop_self: settings.config.next_hop_self,
         shared_subnet,
-        weight: 0,
-        import_rules: import_rules(&settings.config.path),
+        weight: settings.config.weight,
+        import_rules: import_rules(&settings.config),
         export_rules: export_rules(&settings.config.path),
     }
 }
 
-fn import_rules(path: &PathConfig) -> ImportRules {
+fn import_rules(config: &PeerConfig) -> ImportRules {
+    let path = &config.path;
     ImportRules {
         allow_as_in: path.allow_as_in,
         no_prepend: path.local_as.is_some_and(|local| local.no_prepend),
@@ -51,6 +52,8 @@ fn import_rules(path: &PathConfig) -> ImportRules {
         accept_as_set: path.accept_as_set,
         max_as_path: path.max_as_path_length,
         role: path.role,
+        blackhole_community: config.blackhole_community,
+        graceful_shutdown: config.graceful_shutdown,
     }
 }
 

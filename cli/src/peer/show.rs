@@ -27,6 +27,7 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     if let Some(error) = &peer.last_error {
         last_error(error, out)?;
     }
+    routes(peer, out)?;
     families(peer, out)?;
     if let Some(counters) = &peer.counters {
         self::counters(counters, out)?;
@@ -72,6 +73,25 @@ fn head(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         or_dash(&peer.group),
         if peer.passive { "   passive" } else { "" },
     ))
+}
+
+/// What is done to its routes besides policy, where it is not the usual.
+fn routes(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
+    let mut words = Vec::new();
+    if peer.weight > 0 {
+        words.push(format!("weight {}", peer.weight));
+    }
+    if peer.blackhole_community {
+        words.push("community blackhole honoured".into());
+    }
+    if peer.graceful_shutdown != (peer.kind() == SessionKind::External) {
+        let not = if peer.graceful_shutdown { "" } else { "not " };
+        words.push(format!("community graceful-shutdown {not}honoured"));
+    }
+    match words.is_empty() {
+        true => Ok(()),
+        false => out.line(format!("routes: {}", words.join(", "))),
+    }
 }
 
 fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {

@@ -271,6 +271,8 @@ fn a_peer_alone_means_what_it_sends() {
 fn a_kernel_that_differs_exits_1() {
     let mock = Mock {
         differences: vec![FibDifference {
+            table: 254,
+            metric: 10_103,
             prefix: "10.1.0.0/16".into(),
             kind: fib_difference::Kind::Missing as i32,
         }],
@@ -279,7 +281,8 @@ fn a_kernel_that_differs_exits_1() {
     let run = Place::with(mock).run("fib check");
     assert_eq!(run.code, Some(1));
     assert!(
-        run.stdout.contains("10.1.0.0/16   missing"),
+        run.stdout
+            .contains("10.1.0.0/16   main    10103    missing"),
         "{}",
         run.stdout
     );

@@ -19,6 +19,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         let own = Own {
             routes: &self.routes,
             groups: &self.groups,
+            places: &self.world.places,
         };
         let resolver = Resolver {
             world: &self.world,
@@ -50,7 +51,12 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             .map(|(slot, set)| {
                 (
                     slot,
-                    merge(&set.iter().map(|n| look(*n).hops).collect::<Vec<_>>()),
+                    merge(
+                        &set.hops
+                            .iter()
+                            .map(|n| (n.weight, look(n.next_hop).hops))
+                            .collect::<Vec<_>>(),
+                    ),
                 )
             })
             .filter(|(slot, resolved)| self.groups.resolved(*slot) != resolved)
@@ -143,10 +149,11 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             }
         });
         self.note("cannot remove unused next hops", result);
-        let sets = self.groups.sets().flat_map(|(_, set)| set.iter());
+        let sets = self.groups.sets().flat_map(|(_, set)| set.hops.iter());
         self.watched = sets
-            .chain(self.tracked.keys())
-            .map(NextHop::address)
+            .map(|hop| hop.next_hop)
+            .chain(self.tracked.keys().copied())
+            .map(|next_hop| next_hop.address())
             .collect();
     }
 }

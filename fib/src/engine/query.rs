@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::api::{FibSink, FibStatus, NextHopInfo, ResolvedHop, RouteInfo, RoutePage, RouteState};
 use crate::engine::Engine;
 use crate::handle::Query;
 use crate::kernel::{Hop, Kernel};
+use crate::place::{Place, Spot};
 use crate::route::{Route, Target, Trouble};
 
 /// Routes a page at most, whatever is asked for.
@@ -46,13 +45,14 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         RoutePage {
             routes: routes
                 .into_iter()
-                .map(|(prefix, route)| self.info(prefix, &route))
+                .map(|(spot, route)| self.info(&spot, &route))
                 .collect(),
             next,
         }
     }
 
-    fn info(&self, prefix: IpNet, route: &Route) -> RouteInfo {
+    fn info(&self, spot: &Spot, route: &Route) -> RouteInfo {
+        let Place { table, metric } = self.world.places.at(spot.place);
         let wanted = route
             .want
             .as_slot()
@@ -63,9 +63,14 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             route.have
         };
         RouteInfo {
-            prefix,
+            prefix: spot.prefix,
+            table,
+            metric,
+            source: shown.as_slot().and_then(|slot| self.groups.source(slot)),
             blackhole: shown == Target::BLACKHOLE,
-            next_hops: wanted.map(|set| set.to_vec()).unwrap_or_default(),
+            next_hops: wanted
+                .map(|set| set.hops.iter().map(|hop| hop.next_hop).collect())
+                .unwrap_or_default(),
             resolved: shown
                 .as_slot()
                 .map(|slot| self.hops(self.groups.resolved(slot)))

@@ -17,12 +17,16 @@ use crate::kernel::RouteTo;
 
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;
+const HOME: Place = Place {
+    table: 254,
+    metric: 10_103,
+};
 
 #[derive(Debug, Default)]
 struct Fake {
     links: BTreeMap<u32, Link>,
     objects: BTreeMap<u32, NextHopTarget>,
-    routes: BTreeMap<IpNet, RouteTo>,
+    routes: BTreeMap<(IpNet, Place), RouteTo>,
     foreign: Vec<godwit_netlink::Route>,
     /// Refuses these with this errno.
     refuse: HashMap<IpNet, i32>,
@@ -56,7 +60,9 @@ impl Fake {
             Op::DeleteNextHop { id } => return self.remove_object(*id),
             Op::SetRoute {
                 prefix,
+                place,
                 to,
+                source: _,
                 exclusive,
             } => {
                 if let Some(errno) = self.refuse.get(prefix) {
@@ -65,8 +71,8 @@ impl Fake {
                 let foreign = self
                     .foreign
                     .iter()
-                    .any(|r| r.key.prefix == *prefix && r.key.metric == 10_103);
-                if *exclusive && (foreign || self.routes.contains_key(prefix)) {
+                    .any(|r| r.key.prefix == *prefix && place_of(r) == *place);
+                if *exclusive && (foreign || self.routes.contains_key(&(*prefix, *place))) {
                     return Err(libc::EEXIST);
                 }
                 assert!(!foreign, "a foreign route at {prefix} was overwritten");
@@ -75,10 +81,11 @@ impl Fake {
                 {
                     return Err(libc::EINVAL);
                 }
-                self.routes.insert(*prefix, *to);
+                self.routes.insert((*prefix, *place), *to);
             }
-            Op::DeleteRoute { prefix, .. } => {
-                self.routes.remove(prefix).ok_or(libc::ESRCH)?;
+            Op::DeleteRoute { prefix, place } => {
+                let route = self.routes.remove(&(*prefix, *place));
+                route.ok_or(libc::ESRCH)?;
             }
         }
         Ok(())
@@ -125,7 +132,9 @@ impl Fake {
 
     /// Neighbours that the kernel would send a prefix to.
     fn gateways(&self, prefix: &str) -> Vec<IpAddr> {
-        let Some(RouteTo::Group(id)) = self.routes.get(&prefix.parse().unwrap()) else {
+        let prefix = prefix.parse().unwrap();
+        let here = self.routes.iter().filter(|((p, _), _)| *p == prefix);
+        let Some(RouteTo::Group(id)) = here.map(|(_, to)| to).next() else {
             return Vec::new();
         };
         let Some(NextHopTarget::Group(members)) = self.objects.get(id) else {
@@ -144,11 +153,11 @@ impl Fake {
         let ours = self
             .routes
             .iter()
-            .map(|(prefix, to)| godwit_netlink::Route {
+            .map(|((prefix, place), to)| godwit_netlink::Route {
                 key: RouteKey {
                     prefix: *prefix,
-                    table: 254,
-                    metric: 10_103,
+                    table: place.table,
+                    metric: place.metric,
                     protocol: 103,
                 },
                 kind: if *to == RouteTo::Blackhole {
@@ -162,6 +171,7 @@ impl Fake {
                     RouteTo::Blackhole => None,
                 },
                 hops: Vec::new(),
+                source: None,
             });
         ours.chain(self.foreign.iter().cloned()).collect()
     }
@@ -206,6 +216,12 @@ impl Kernel for Shared {
                 target: t.clone(),
             })
             .collect())
+    }
+
+    fn table(&mut self, table: u32) -> Result<Vec<godwit_netlink::Route>, Error> {
+        let mut routes = self.0.borrow().dumped();
+        routes.retain(|r| r.key.table == table);
+        Ok(routes)
     }
 
     fn start_dump(&mut self) -> Result<(), Error> {
@@ -273,6 +289,7 @@ fn on_link(prefix: &str, interface: u32) -> godwit_netlink::Route {
         tos: 0,
         object: None,
         hops: vec![hop],
+        source: None,
     }
 }
 
@@ -307,12 +324,18 @@ impl Bench {
     }
 
     fn define(&mut self, id: u32, next_hops: &[&str]) {
+        self.define_in(id, next_hops, None);
+    }
+
+    fn define_in(&mut self, id: u32, next_hops: &[&str], table: Option<u32>) {
         let hops: Vec<NextHop> = next_hops
             .iter()
             .map(|n| n.parse::<IpAddr>().unwrap().into())
             .collect();
-        self.engine
-            .change(FibChange::Define(NextHopSetId(id), hops.into()));
+        let mut set = NextHopSet::of(&hops);
+        set.options.table = table;
+        let change = FibChange::Define(NextHopSetId(id), Arc::new(set));
+        self.engine.change(change);
     }
 
     fn want(&mut self, prefix: &str, target: FibTarget) {
@@ -389,7 +412,9 @@ fn wishes_that_were_overtaken_never_reach_the_kernel() {
         routes.collect::<Vec<_>>(),
         vec![Op::SetRoute {
             prefix: "198.51.100.0/24".parse().unwrap(),
+            place: HOME,
             to: RouteTo::Blackhole,
+            source: None,
             exclusive: true
         }]
     );
@@ -514,7 +539,7 @@ fn events_that_were_lost_are_made_up_for() {
         .0
         .borrow_mut()
         .routes
-        .remove(&"192.0.2.0/24".parse().unwrap());
+        .remove(&("192.0.2.0/24".parse().unwrap(), HOME));
     bench.event(Event::Resync);
     bench.settle();
     assert_eq!(bench.gateways("192.0.2.0/24"), ["10.0.0.2"]);
@@ -533,7 +558,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..12_u8, proptest::option::of(0..4_u8)).prop_map(|(prefix, set)| Step::Want { prefix, set }),
+        4 => (0..12_u8, proptest::option::of(0..6_u8)).prop_map(|(prefix, set)| Step::Want { prefix, set }),
         1 => (0..12_u8).prop_map(Step::Blackhole),
         2 => any::<(bool, bool)>().prop_map(|(link, on)| Step::Carrier { link, on }),
         1 => (0..12_u8).prop_map(Step::Meddle),
@@ -542,13 +567,22 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Set 3 resolves over the route 30.0.0.0/24, if that is there.
-const SETS: [&[&str]; 4] = [
-    &["10.0.0.2"],
-    &["10.1.0.2"],
-    &["10.0.0.2", "10.1.0.3"],
-    &["30.0.0.9"],
+/// Set 3 resolves over the route 30.0.0.0/24, if that is there; those of the
+/// last two go to a table of their own.
+const SETS: [(&[&str], Option<u32>); 6] = [
+    (&["10.0.0.2"], None),
+    (&["10.1.0.2"], None),
+    (&["10.0.0.2", "10.1.0.3"], None),
+    (&["30.0.0.9"], None),
+    (&["10.0.0.2"], Some(100)),
+    (&["10.1.0.2"], Some(200)),
 ];
+
+fn define_all(bench: &mut Bench) {
+    for (id, (set, table)) in SETS.iter().enumerate() {
+        bench.define_in(id as u32, set, *table);
+    }
+}
 
 fn prefix(number: u8) -> String {
     format!("30.0.{number}.0/24")
@@ -562,9 +596,7 @@ proptest! {
     #[test]
     fn the_kernel_ends_up_with_what_is_wanted(steps in proptest::collection::vec(step(), 1..60)) {
         let mut bench = Bench::new();
-        for (id, set) in SETS.iter().enumerate() {
-            bench.define(id as u32, set);
-        }
+        define_all(&mut bench);
         let mut wanted: BTreeMap<u8, FibTarget> = BTreeMap::new();
         for step in steps {
             match step {
@@ -582,16 +614,14 @@ proptest! {
                     let prefix = prefix(p).parse().unwrap();
                     let gone = bench.fake.0.borrow().dumped().into_iter().find(|r| r.key.prefix == prefix);
                     if let Some(gone) = gone {
-                        bench.fake.0.borrow_mut().routes.remove(&prefix);
+                        bench.fake.0.borrow_mut().routes.remove(&(prefix, place_of(&gone)));
                         bench.event(Event::RouteGone(gone));
                     }
                 }
                 Step::Work => drop(bench.engine.work(bench.now)),
                 Step::Restart => {
                     bench = Bench::over(bench.fake.clone());
-                    for (id, set) in SETS.iter().enumerate() {
-                        bench.define(id as u32, set);
-                    }
+                    define_all(&mut bench);
                     for (p, target) in &wanted {
                         bench.want(&prefix(*p), *target);
                     }
@@ -603,15 +633,19 @@ proptest! {
         let up = |index| bench.fake.0.borrow().links[&index].running;
         let direct = |target: FibTarget| -> Vec<&str> {
             match target {
-                FibTarget::Hops(NextHopSetId(0)) if up(ETH0) => vec!["10.0.0.2"],
-                FibTarget::Hops(NextHopSetId(1)) if up(ETH1) => vec!["10.1.0.2"],
+                FibTarget::Hops(NextHopSetId(0 | 4)) if up(ETH0) => vec!["10.0.0.2"],
+                FibTarget::Hops(NextHopSetId(1 | 5)) if up(ETH1) => vec!["10.1.0.2"],
                 FibTarget::Hops(NextHopSetId(2)) => {
                     [("10.0.0.2", ETH0), ("10.1.0.3", ETH1)].into_iter().filter(|(_, l)| up(*l)).map(|(h, _)| h).collect()
                 }
                 _ => Vec::new(),
             }
         };
-        let resolver = wanted.get(&0).copied().unwrap_or(FibTarget::None);
+        // Next hops are looked up in the main table alone.
+        let resolver = match wanted.get(&0) {
+            Some(FibTarget::Hops(NextHopSetId(4 | 5))) | None => FibTarget::None,
+            Some(target) => *target,
+        };
         for (p, target) in &wanted {
             let expected = match target {
                 FibTarget::Hops(NextHopSetId(3)) => direct(resolver),
@@ -621,8 +655,18 @@ proptest! {
             let installed = !expected.is_empty() || *target == FibTarget::Blackhole;
             prop_assert_eq!(bench.ack(&prefix(*p)).installed, installed, "{} {:?}", prefix(*p), target);
         }
-        let count = wanted.keys().filter(|p| bench.fake.0.borrow().routes.contains_key(&prefix(**p).parse().unwrap())).count();
-        prop_assert_eq!(bench.fake.0.borrow().routes.len(), count);
+        // Each prefix stands in one table, that of its set, and there is nothing else.
+        for (prefix_there, place) in bench.fake.0.borrow().routes.keys() {
+            let (_, target) = wanted
+                .iter()
+                .find(|(p, _)| prefix(**p).parse::<IpNet>().unwrap() == *prefix_there)
+                .unwrap();
+            let table = match target {
+                FibTarget::Hops(NextHopSetId(id)) => SETS[*id as usize].1,
+                _ => None,
+            };
+            prop_assert_eq!(place.table, table.unwrap_or(254), "{}", prefix_there);
+        }
         // No object without a use.
         let groups: Vec<u32> = bench.fake.0.borrow().routes.values().filter_map(|to| match to {
             RouteTo::Group(id) => Some(*id),

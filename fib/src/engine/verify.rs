@@ -4,20 +4,19 @@
 
 use std::time::Duration;
 
-use godwit_netlink::{Error, Event, Route, RouteType};
-use ipnet::IpNet;
-
-use crate::api::{CheckReport, FibSink};
+use crate::api::{CheckReport, FibSink, KernelRoute};
 use crate::engine::Engine;
 use crate::kernel::Kernel;
+use crate::place::{Place, Places, Spot};
 use crate::route::{Target, Trouble};
-use crate::world::Foreign;
+use crate::world::{Foreign, place_of};
+use godwit_netlink::{Error, Event, Route, RouteType};
 
 /// Let a flapping link come to rest before everything is read.
 const CALM: Duration = Duration::from_secs(1);
 /// Events kept while a reading runs; more, and it begins anew.
 const REMEMBERED: usize = 65_536;
-/// Prefixes that a report names of each kind.
+/// Routes that a report names of each kind.
 const NAMED: usize = 1000;
 
 #[derive(Debug, Default)]
@@ -62,9 +61,12 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             let mut routes = Vec::new();
             let more = self.kernel.dump_chunk(&mut |route| routes.push(route))?;
             for route in routes {
-                if self.is_ours(&route) {
+                if let Some(spot) = self.adopted_spot(&route) {
+                    if let Some(object) = route.object {
+                        self.groups.adopt_source(object, route.source);
+                    }
                     let have = self.target_of(&route);
-                    let known = self.routes.upsert(&route.key.prefix);
+                    let known = self.routes.upsert(&spot);
                     known.have = have;
                     known.set_adopted(true);
                     self.groups.moved(Target::NONE, have);
@@ -185,12 +187,11 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
     }
 
     fn verify_route(&mut self, route: Route, foreign: &mut Foreign) {
-        if !self.is_ours(&route) {
+        let Some(spot) = self.own_spot(&route) else {
             return self.read_foreign(route, foreign);
-        }
+        };
         let have = self.target_of(&route);
-        let prefix = route.key.prefix;
-        let known = self.routes.upsert(&prefix);
+        let known = self.routes.upsert(&spot);
         // What was written since the run began is newer than what it reads.
         if known.seen() {
             return;
@@ -199,7 +200,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         if known.have != have {
             let before = std::mem::replace(&mut known.have, have);
             self.groups.moved(before, have);
-            self.routes.queue(&prefix);
+            self.routes.queue(&spot);
         }
     }
 
@@ -230,24 +231,24 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
     }
 
     fn read_foreign(&mut self, route: Route, foreign: &mut Foreign) {
-        let metric = route.key.metric;
-        let ours = self.config.enabled
-            && route.key.protocol == self.config.protocol
-            && route.key.table == self.config.table
-            && metric != self.config.metric;
-        if ours {
-            if !self.leftovers.contains(&(route.key.prefix, metric)) && !self.swept {
-                self.leftovers.push((route.key.prefix, metric));
-            }
-        } else if self.world.follows(route.key.table) {
+        if self.world.follows(route.key.table) {
             foreign.add(route, false);
         }
+    }
+
+    /// What of an earlier run stands in the kernel is ours, wherever that put
+    /// it: its rules and its configuration may have been others.
+    fn adopted_spot(&mut self, route: &Route) -> Option<Spot> {
+        if self.is_marked(route) {
+            self.world.places.find_or_add(place_of(route));
+        }
+        self.own_spot(route)
     }
 
     pub(crate) fn target_of(&self, route: &Route) -> Target {
         match (route.kind, route.object) {
             (RouteType::Blackhole, _) => Target::BLACKHOLE,
-            (RouteType::Unicast, Some(object)) => self.groups.target_of(object),
+            (RouteType::Unicast, Some(object)) => self.groups.target_of(object, route.source),
             _ => Target::OTHER,
         }
     }
@@ -269,40 +270,51 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             let mut routes = Vec::new();
             more = self.kernel.dump_chunk(&mut |route| routes.push(route))?;
             for route in routes {
-                if self.is_ours(&route) {
+                if let Some(spot) = self.own_spot(&route) {
                     report.in_kernel += 1;
-                    self.check_route(&route, &mut report);
+                    self.check_route(&spot, &route, &mut report);
                 }
             }
         }
-        for (prefix, route) in self.routes.iter() {
+        let places = &self.world.places;
+        for (spot, route) in self.routes.iter() {
             report.wanted += usize::from(!route.want.is_none());
             if !route.want.is_none() && !route.seen() && route.trouble() != Trouble::CONNECTED {
-                name(&mut report.missing, &mut report.missing_count, prefix);
+                let route = named(&spot, places);
+                name(&mut report.missing, &mut report.missing_count, route);
             }
         }
         Ok(report)
     }
 
-    fn check_route(&mut self, route: &Route, report: &mut CheckReport) {
-        let prefix = route.key.prefix;
+    fn check_route(&mut self, spot: &Spot, route: &Route, report: &mut CheckReport) {
         let there = self.target_of(route);
-        match self.routes.find_mut(&prefix) {
+        let route = named(spot, &self.world.places);
+        match self.routes.find_mut(spot) {
             Some(known) if known.adopted() => known.set_seen(true),
             Some(known) if !known.want.is_none() => {
                 known.set_seen(true);
                 if known.want != there {
-                    name(&mut report.different, &mut report.different_count, prefix);
+                    name(&mut report.different, &mut report.different_count, route);
                 }
             }
-            _ => name(&mut report.extra, &mut report.extra_count, prefix),
+            _ => name(&mut report.extra, &mut report.extra_count, route),
         }
     }
 }
 
-fn name(list: &mut Vec<IpNet>, count: &mut usize, prefix: IpNet) {
+fn named(spot: &Spot, places: &Places) -> KernelRoute {
+    let Place { table, metric } = places.at(spot.place);
+    KernelRoute {
+        prefix: spot.prefix,
+        table,
+        metric,
+    }
+}
+
+fn name(list: &mut Vec<KernelRoute>, count: &mut usize, route: KernelRoute) {
     *count += 1;
     if list.len() < NAMED {
-        list.push(prefix);
+        list.push(route);
     }
 }

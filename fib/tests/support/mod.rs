@@ -13,7 +13,9 @@ use godwit_fib::{Fib, FibConfig, FibHandle, FibSink, OnStop};
 use godwit_netlink::{
     NextHopObject, RequestSocket, Route, RouteFilter, RouteKey, RouteTarget, VethEnd, netns,
 };
-use godwit_rib::{FibAck, FibChange, FibTarget, NextHopSetId, NextHopState, RouteChange};
+use godwit_rib::{
+    FibAck, FibChange, FibTarget, NextHopSet, NextHopSetId, NextHopState, RouteChange,
+};
 use ipnet::IpNet;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,9 +143,14 @@ impl Host {
 
     /// Our routes in the kernel.
     pub fn ours(&self) -> Vec<Route> {
+        self.ours_in(Some(254))
+    }
+
+    /// `None`: in every table.
+    pub fn ours_in(&self, table: Option<u32>) -> Vec<Route> {
         self.request(|s| {
             s.routes(RouteFilter {
-                table: Some(254),
+                table,
                 protocol: Some(103),
             })
             .unwrap()
@@ -264,8 +271,12 @@ impl Running {
             .iter()
             .map(|n| n.parse::<IpAddr>().unwrap().into())
             .collect();
+        self.define_set(id, NextHopSet::of(&hops));
+    }
+
+    pub fn define_set(&self, id: u32, set: NextHopSet) {
         self.handle
-            .try_send(vec![FibChange::Define(NextHopSetId(id), hops.into())])
+            .try_send(vec![FibChange::Define(NextHopSetId(id), Arc::new(set))])
             .unwrap();
     }
 

@@ -83,10 +83,12 @@ fn field_names_of_a_peer_stay() {
         names,
         [
             "address",
+            "blackhole_community",
             "counters",
             "description",
             "disabled",
             "families",
+            "graceful_shutdown",
             "group",
             "kind",
             "last_error",
@@ -99,6 +101,7 @@ fn field_names_of_a_peer_stay() {
             "state",
             "state_since",
             "timers",
+            "weight",
         ]
     );
 }

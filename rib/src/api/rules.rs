@@ -23,6 +23,11 @@ pub struct ImportRules {
     pub max_as_path: u16,
     /// Ours towards an external peer (RFC 9234).
     pub role: Option<Role>,
+    /// Routes with the community BLACKHOLE are to be dropped here (RFC 7999).
+    pub blackhole_community: bool,
+    /// Routes with the community GRACEFUL_SHUTDOWN are the last choice
+    /// (RFC 8326).
+    pub graceful_shutdown: bool,
 }
 
 impl Default for ImportRules {
@@ -34,6 +39,8 @@ impl Default for ImportRules {
             accept_as_set: false,
             max_as_path: ImportRules::MAX_AS_PATH,
             role: None,
+            blackhole_community: false,
+            graceful_shutdown: false,
         }
     }
 }

@@ -23,6 +23,9 @@ pub struct RibConfig {
     /// External paths of other neighbour ASes, and internal ones of other AS
     /// paths, are of equal merit when their AS paths are equally long.
     pub multipath_relax: bool,
+    /// Share traffic over the paths of one route in the ratio of their link
+    /// bandwidth communities, where all carry one.
+    pub link_bandwidth: bool,
     /// Ask for the state of next hops, and use no path before its next hop is
     /// known to be reachable. Otherwise all are, at cost 0.
     pub require_next_hop: bool,

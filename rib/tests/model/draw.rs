@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use godwit_bgp::attrs::{AttrsBuf, CommunityKinds, Origin, RemovePrivate, code, community, flag};
+use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
 use godwit_policy::route::{
     Community, MatchSpec, NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, Prepend, RuleSpec,
@@ -47,6 +48,7 @@ pub fn config(lot: &mut Lot) -> RibConfig {
         max_paths_external: lot.pick(&[1, 2, 4]),
         max_paths_internal: lot.pick(&[1, 3]),
         multipath_relax: lot.one_in(2),
+        link_bandwidth: lot.one_in(2),
         require_next_hop: lot.one_in(2),
         fib: true,
     }
@@ -138,11 +140,26 @@ pub fn attrs(lot: &mut Lot, family: Family, spec: &PeerSpec) -> AttrsBuf {
         Some(community::NO_EXPORT),
         Some(community::NO_ADVERTISE),
         Some(community::NO_EXPORT_SUBCONFED),
+        Some(community::BLACKHOLE),
+        Some(community::GRACEFUL_SHUTDOWN),
         Some(65000 << 16 | 1),
         Some(65000 << 16 | 2),
     ]);
     if let Some(community) = community {
         buf.community_add(&[community]);
+    }
+    if lot.one_in(3) {
+        let octets = lot.pick(&[0.0, 1e6, 2.5e6, 1e9]);
+        let bandwidth = ExtCommunity::from_link_bandwidth(spec.asn, octets, lot.one_in(4));
+        let mut list = bandwidth.0.to_vec();
+        if lot.one_in(2) {
+            list.extend([0x40, 2, 0, 1, 0, 0, 0, 1]);
+        }
+        buf.set(
+            code::EXT_COMMUNITIES,
+            flag::OPTIONAL | flag::TRANSITIVE,
+            &list,
+        );
     }
     match lot.below(8) {
         0 => buf.set(99, flag::OPTIONAL | flag::TRANSITIVE, &[1, 2, 3]),
@@ -216,6 +233,8 @@ pub fn import_rules(lot: &mut Lot) -> ImportRules {
         accept_as_set: lot.one_in(2),
         max_as_path: lot.pick(&[750, 750, 3]),
         role: role(lot),
+        blackhole_community: lot.one_in(2),
+        graceful_shutdown: lot.one_in(2),
     }
 }
 

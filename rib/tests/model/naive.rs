@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use godwit_bgp::attrs::{AttrsBuf, Local, RemovePrivate, SegmentKind, code, community, flag};
+use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
 use godwit_policy::route::{PeerContext, PolicyRef};
-use godwit_rib::{LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
+use godwit_rib::{KernelOptions, LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
 use ipnet::IpNet;
 
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ pub struct NaivePeer {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    Hops(Vec<NextHop>),
-    Blackhole,
+    Hops(Vec<(NextHop, u16)>, KernelOptions),
+    Blackhole(KernelOptions),
 }
 
 #[derive(Clone, Debug)]
@@ -103,11 +104,18 @@ impl Naive {
             return None;
         }
         let family = Family::of(&net.addr());
+        let blackhole = rules.blackhole_community && attrs.has_community(community::BLACKHOLE);
         let mut judged = received.clone();
         judged.set_local(Local {
             weight: spec.weight,
+            blackhole,
             ..Local::default()
         });
+        let stays = attrs.has_community(community::NO_EXPORT)
+            || attrs.has_community(community::NO_ADVERTISE);
+        if blackhole && !stays {
+            judged.community_add(&[community::NO_EXPORT]);
+        }
         if external {
             if spec.local_asn != self.config.asn && !rules.no_prepend {
                 judged.prepend_as(spec.local_asn, 1);
@@ -121,7 +129,13 @@ impl Naive {
             }
         }
         let mut buf = judged.clone();
-        apply(&spec.import[family.index()], spec, net, &judged, &mut buf).then_some(buf)
+        let accepted = apply(&spec.import[family.index()], spec, net, &judged, &mut buf);
+        let shutdown = attrs.has_community(community::GRACEFUL_SHUTDOWN)
+            || buf.as_ref().has_community(community::GRACEFUL_SHUTDOWN);
+        if rules.graceful_shutdown && shutdown {
+            buf.set_local_pref(Some(0));
+        }
+        accepted.then_some(buf)
     }
 
     fn usable(&self, net: IpNet) -> Vec<Usable> {
@@ -138,6 +152,10 @@ impl Naive {
                 continue;
             };
             let state = match self.config.require_next_hop {
+                _ if attrs.as_ref().local().blackhole => NextHopState {
+                    reachable: true,
+                    cost: 0,
+                },
                 false => NextHopState {
                     reachable: true,
                     cost: 0,
@@ -345,10 +363,17 @@ impl Naive {
     fn target(&self, net: IpNet) -> Option<Target> {
         let mut equal = self.equals(net);
         let best = self.tie_break(equal.clone())?;
-        if best.peer.is_none() {
-            let (_, blackhole) = self.local[&net];
-            return blackhole.then_some(Target::Blackhole);
+        let local = best.attrs.as_ref().local();
+        let mut options = KernelOptions {
+            table: local.table,
+            metric: local.metric,
+            source: None,
+        };
+        if local.blackhole || (best.peer.is_none() && self.local[&net].1) {
+            return Some(Target::Blackhole(options));
         }
+        best.peer?;
+        options.source = local.source.filter(|s| s.is_ipv4() == net.addr().is_ipv4());
         let external = self.external(&best);
         let max = match external {
             true => self.config.max_paths_external,
@@ -365,15 +390,32 @@ impl Naive {
                         false => other.bytes() == path.bytes(),
                     })
         });
-        let mut hops = BTreeSet::new();
+        let mut hops: BTreeMap<NextHop, Option<f32>> = BTreeMap::new();
         while hops.len() < usize::from(max) {
             let Some(next) = self.tie_break(equal.clone()) else {
                 break;
             };
             equal.retain(|p| p.peer != next.peer);
-            hops.insert(next.attrs.next_hop);
+            let bandwidth = next
+                .attrs
+                .as_ref()
+                .ext_communities()
+                .find_map(|c| Some(ExtCommunity(c).link_bandwidth()?.1))
+                .filter(|octets| *octets > 0.0);
+            hops.entry(next.attrs.next_hop).or_insert(bandwidth);
         }
-        Some(Target::Hops(hops.into_iter().collect()))
+        let most = hops.values().flatten().copied().fold(0.0, f32::max);
+        let unequal =
+            self.config.link_bandwidth && hops.len() > 1 && hops.values().all(Option::is_some);
+        let weight = |bandwidth: Option<f32>| match bandwidth {
+            Some(octets) if unequal => {
+                let share = f64::from(octets) / f64::from(most) * 256.0;
+                (share.round() as u16).max(1)
+            }
+            _ => 1,
+        };
+        let hops = hops.into_iter().map(|(hop, octets)| (hop, weight(octets)));
+        Some(Target::Hops(hops.collect(), options))
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, Local, Origin};
+use godwit_bgp::attrs::{AttrsBuf, Local, Origin, code};
+use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
-    ExportRules, ImportRules, LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec, RibConfig, Step,
+    ExportRules, ImportRules, KernelOptions, LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec,
+    RibConfig, Step,
 };
 use ipnet::IpNet;
 
@@ -23,6 +25,7 @@ pub fn config() -> RibConfig {
         max_paths_external: 1,
         max_paths_internal: 1,
         multipath_relax: false,
+        link_bandwidth: true,
         require_next_hop: false,
         fib: true,
     }
@@ -244,8 +247,49 @@ fn what_another_reflector_passes_on_is_not_balanced_with_the_direct_path() {
     world.announce(twin, &[net(NET)], &inside(via(1, 2), 100));
     world.settle();
     world.compare("a copy from another reflector");
-    let hops = vec![hop(1), hop(2)];
-    assert_eq!(world.kernel.get(&net(NET)), Some(&Target::Hops(hops)));
+    let hops = vec![(hop(1), 1), (hop(2), 1)];
+    let target = Target::Hops(hops, KernelOptions::default());
+    assert_eq!(world.kernel.get(&net(NET)), Some(&target));
+}
+
+/// Two external paths of this bandwidth each, and their shares in the kernel.
+fn shared(bandwidths: [Option<f32>; 2], config: RibConfig) -> Vec<u16> {
+    let config = RibConfig {
+        max_paths_external: 4,
+        multipath_relax: true,
+        ..config
+    };
+    let mut world = World::new(config, BTreeMap::new());
+    for (n, bandwidth) in (1..).zip(bandwidths) {
+        let spec = external(n);
+        let mut attrs = via(spec.asn.0, n);
+        if let Some(octets) = bandwidth {
+            let value = ExtCommunity::from_link_bandwidth(spec.asn, octets, false).0;
+            attrs.set(code::EXT_COMMUNITIES, 0xc0, &value);
+        }
+        let id = world.up(spec);
+        world.announce(id, &[net(NET)], &attrs);
+    }
+    world.settle();
+    world.compare("shares");
+    match &world.kernel[&net(NET)] {
+        Target::Hops(hops, _) => hops.iter().map(|(_, weight)| *weight).collect(),
+        Target::Blackhole(_) => panic!("a blackhole"),
+    }
+}
+
+#[test]
+fn traffic_is_shared_in_the_ratio_of_bandwidths_that_all_paths_carry() {
+    assert_eq!(shared([Some(1e9), Some(2.5e8)], config()), [256, 64]);
+    assert_eq!(shared([Some(1.0), Some(f32::MAX)], config()), [1, 256]);
+    assert_eq!(shared([Some(1e9), None], config()), [1, 1]);
+    assert_eq!(shared([Some(1e9), Some(0.0)], config()), [1, 1]);
+    assert_eq!(shared([Some(1e9), Some(f32::NAN)], config()), [1, 1]);
+    let ignore = RibConfig {
+        link_bandwidth: false,
+        ..config()
+    };
+    assert_eq!(shared([Some(1e9), Some(2.5e8)], ignore), [1, 1]);
 }
 
 #[test]

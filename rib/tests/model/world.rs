@@ -12,8 +12,8 @@ use godwit_bgp::wire::{
 use godwit_bgp::{Family, NextHop};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
-    FibAck, FibChange, FibTarget, LocalRoute, NextHopSetId, NextHopState, PeerId, PeerSpec, Rib,
-    RibConfig, RibEvent, TapId, TapPoll,
+    FibAck, FibChange, FibTarget, KernelOptions, LocalRoute, NextHopSet, NextHopSetId,
+    NextHopState, PeerId, PeerSpec, Rib, RibConfig, RibEvent, TapId, TapPoll,
 };
 use ipnet::IpNet;
 
@@ -38,7 +38,7 @@ pub struct World {
     pub naive: Naive,
     pub remotes: BTreeMap<u16, Remote>,
     pub kernel: BTreeMap<IpNet, Target>,
-    sets: BTreeMap<NextHopSetId, Vec<NextHop>>,
+    sets: BTreeMap<NextHopSetId, NextHopSet>,
     pub tracked: BTreeSet<NextHop>,
     pub gone: BTreeSet<PeerId>,
     pub ready: BTreeSet<PeerId>,
@@ -260,14 +260,21 @@ impl World {
         for change in changes {
             let route = match change {
                 FibChange::Define(id, hops) => {
-                    self.sets.insert(id, hops.to_vec());
+                    self.sets.insert(id, NextHopSet::clone(&hops));
                     continue;
                 }
                 FibChange::Route(route) => route,
             };
             let target = match route.target {
-                FibTarget::Hops(id) => Some(Target::Hops(self.sets[&id].clone())),
-                FibTarget::Blackhole => Some(Target::Blackhole),
+                FibTarget::Hops(id) => {
+                    let NextHopSet { hops, options } = self.sets[&id].clone();
+                    let hops = hops.iter().map(|hop| (hop.next_hop, hop.weight));
+                    Some(match hops.len() {
+                        0 => Target::Blackhole(options),
+                        _ => Target::Hops(hops.collect(), options),
+                    })
+                }
+                FibTarget::Blackhole => Some(Target::Blackhole(KernelOptions::default())),
                 FibTarget::None => None,
             };
             let old = self.kernel.remove(&route.prefix);
