@@ -19,6 +19,7 @@ mod macros {
 }
 
 mod attributes;
+mod defects;
 mod demo;
 mod duo;
 mod five;
