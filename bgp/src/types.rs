@@ -228,23 +228,48 @@ pub enum NextHop {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
     /// Global and link-local (RFC 2545 §3, 32 bytes). The global address may be
-    /// `::` where the peer has none.
-    V6WithLinkLocal(Ipv6Addr, Ipv6Addr),
+    /// `::` where the peer has none. The number is the index of the interface
+    /// that the link-local address is on, without which it means nothing: two
+    /// links may each have a neighbour of that address. 0 on the wire, and where
+    /// the address is our own.
+    V6WithLinkLocal(Ipv6Addr, Ipv6Addr, u32),
 }
 
 impl NextHop {
-    /// The address to show and to resolve.
+    /// The global address, or else the link-local one.
     pub const fn address(&self) -> IpAddr {
         match self {
             NextHop::V4(a) => IpAddr::V4(*a),
-            NextHop::V6(a) | NextHop::V6WithLinkLocal(a, _) => IpAddr::V6(*a),
+            NextHop::V6WithLinkLocal(a, link_local, _) if a.is_unspecified() => {
+                IpAddr::V6(*link_local)
+            }
+            NextHop::V6(a) | NextHop::V6WithLinkLocal(a, ..) => IpAddr::V6(*a),
         }
     }
 
     pub const fn link_local(&self) -> Option<Ipv6Addr> {
         match self {
-            NextHop::V6WithLinkLocal(_, ll) => Some(*ll),
+            NextHop::V6WithLinkLocal(_, link_local, _) => Some(*link_local),
             _ => None,
+        }
+    }
+
+    /// The interface that the link-local address is on; 0: not known.
+    pub const fn interface(&self) -> u32 {
+        match self {
+            NextHop::V6WithLinkLocal(.., interface) => *interface,
+            _ => 0,
+        }
+    }
+
+    /// The same, of a neighbour on this interface.
+    #[must_use]
+    pub const fn on(self, interface: u32) -> NextHop {
+        match self {
+            NextHop::V6WithLinkLocal(global, link_local, _) => {
+                NextHop::V6WithLinkLocal(global, link_local, interface)
+            }
+            other => other,
         }
     }
 }
@@ -260,6 +285,92 @@ impl From<IpAddr> for NextHop {
 
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address().fmt(f)
+        match self {
+            NextHop::V6WithLinkLocal(a, link_local, interface)
+                if a.is_unspecified() && *interface != 0 =>
+            {
+                write!(f, "{link_local}%{interface}")
+            }
+            other => other.address().fmt(f),
+        }
+    }
+}
+
+/// The name of a network interface, as Linux allows it (`IFNAMSIZ`): 1 to 15
+/// octets, no slash, no space, not `.` and not `..`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InterfaceName([u8; InterfaceName::LONGEST]);
+
+impl InterfaceName {
+    pub const LONGEST: usize = 15;
+
+    pub fn as_str(&self) -> &str {
+        let name = self.0.split(|b| *b == 0).next().unwrap_or_default();
+        // It was text when it came, and was not cut.
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let odd = |b: u8| matches!(b, 0 | b'/' | b':' | b'%') || b.is_ascii_whitespace();
+        if matches!(name, "" | "." | "..") || name.bytes().any(odd) {
+            return Err(());
+        }
+        let mut octets = [0; InterfaceName::LONGEST];
+        let place = octets.get_mut(..name.len()).ok_or(())?;
+        place.copy_from_slice(name.as_bytes());
+        Ok(InterfaceName(octets))
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_interfaces_are_those_that_linux_allows() {
+        for good in ["eth1", "eth0.100", "a", "fifteen-octets0", "br-öäü"] {
+            let name: InterfaceName = good.parse().unwrap();
+            assert_eq!((name.as_str(), name.to_string()), (good, good.to_owned()));
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a\0",
+            "eth0:1",
+            "sixteen-octets-0",
+        ] {
+            assert!(bad.parse::<InterfaceName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_next_hop_is_shown_with_its_interface() {
+        let link_local = "fe80::1".parse().unwrap();
+        let alone = NextHop::V6WithLinkLocal(Ipv6Addr::UNSPECIFIED, link_local, 0);
+        assert_eq!(alone.to_string(), "fe80::1");
+        assert_eq!(alone.on(3).to_string(), "fe80::1%3");
+        assert_eq!(alone.address(), IpAddr::V6(link_local));
+        assert_ne!(alone.on(3), alone.on(4));
+        let both = NextHop::V6WithLinkLocal("2001:db8::1".parse().unwrap(), link_local, 3);
+        assert_eq!(both.to_string(), "2001:db8::1");
     }
 }

@@ -1,10 +1,11 @@
 //! Where an address of ours stands: on which link, beside which others.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use godwit_netlink::{Address, RequestSocket};
+use godwit_bgp::InterfaceName;
+use godwit_netlink::{Address, Link, RequestSocket};
 use tracing::warn;
 
 use crate::clock;
@@ -18,6 +19,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Place {
     /// The interface; none where the address is on none.
     pub interface: Option<u32>,
+    pub name: Option<InterfaceName>,
     /// A global IPv4 address of the interface.
     pub v4: Option<Ipv4Addr>,
     /// A global IPv6 address of the interface.
@@ -27,10 +29,16 @@ pub struct Place {
     pub shared: bool,
 }
 
-/// The kernel's list of addresses, kept for a moment.
+/// The kernel's lists of links and addresses, kept for a moment.
 #[derive(Debug, Default)]
 pub struct Interfaces {
-    cache: Mutex<Option<(Duration, Arc<Vec<Address>>)>>,
+    cache: Mutex<Option<(Duration, Arc<Host>)>>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
 }
 
 impl Interfaces {
@@ -45,58 +53,87 @@ impl Interfaces {
             no_prefix_route: false,
         };
         const EVER: Duration = Duration::from_secs(1 << 40);
-        let addresses = Arc::new(addresses.iter().map(address).collect());
+        let host = Host {
+            links: Vec::new(),
+            addresses: addresses.iter().map(address).collect(),
+        };
         Interfaces {
-            cache: Mutex::new(Some((EVER, addresses))),
+            cache: Mutex::new(Some((EVER, Arc::new(host)))),
         }
     }
 
-    pub fn place(&self, local: IpAddr, remote: IpAddr) -> Place {
-        place(&self.addresses(), local, remote)
+    /// `local`: as the socket tells it, a link-local address with its scope.
+    pub fn place(&self, local: SocketAddr, remote: IpAddr) -> Place {
+        self.host().place(local, remote)
     }
 
     /// The first IPv4 address that is neither loopback nor link-local.
     pub fn first_global_v4(&self) -> Option<Ipv4Addr> {
-        self.addresses().iter().find_map(|a| global_v4(a.local))
+        self.host()
+            .addresses
+            .iter()
+            .find_map(|a| global_v4(a.local))
     }
 
     /// A session without them is better than none.
-    fn addresses(&self) -> Arc<Vec<Address>> {
+    fn host(&self) -> Arc<Host> {
         let now = clock::now();
         let mut cache = lock(&self.cache);
-        if let Some((at, addresses)) = &*cache
+        if let Some((at, host)) = &*cache
             && now < *at + FRESH
         {
-            return Arc::clone(addresses);
+            return Arc::clone(host);
         }
-        let read = RequestSocket::open().and_then(|mut socket| socket.addresses());
-        let addresses = Arc::new(read.unwrap_or_else(|error| {
+        let read = RequestSocket::open().and_then(|mut socket| {
+            Ok(Host {
+                links: socket.links()?,
+                addresses: socket.addresses()?,
+            })
+        });
+        let host = Arc::new(read.unwrap_or_else(|error| {
             warn!(%error, "cannot read the addresses of this host");
-            Vec::new()
+            Host::default()
         }));
-        *cache = Some((now, Arc::clone(&addresses)));
-        addresses
+        *cache = Some((now, Arc::clone(&host)));
+        host
     }
 }
 
-fn place(addresses: &[Address], local: IpAddr, remote: IpAddr) -> Place {
-    let Some(own) = addresses.iter().find(|a| a.local == local) else {
-        return Place::default();
-    };
-    let beside = || {
-        addresses
-            .iter()
-            .filter(|a| a.interface == own.interface && !a.tentative)
-    };
-    Place {
-        interface: Some(own.interface),
-        v4: beside().find_map(|a| global_v4(a.local)),
-        v6: beside().find_map(|a| global_v6(a.local)),
-        link_local: beside().find_map(|a| match a.local {
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(v6),
+impl Host {
+    fn place(&self, local: SocketAddr, remote: IpAddr) -> Place {
+        // Several links may have the same link-local address.
+        let scope = match local {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
             _ => None,
-        }),
-        shared: beside().any(|a| a.prefix.contains(&remote)),
+        };
+        let ours =
+            |a: &&Address| a.local == local.ip() && scope.is_none_or(|scope| a.interface == scope);
+        let Some(own) = self.addresses.iter().find(ours) else {
+            return Place::default();
+        };
+        let beside = || {
+            self.addresses
+                .iter()
+                .filter(|a| a.interface == own.interface && !a.tentative)
+        };
+        let link = self.links.iter().find(|l| l.index == own.interface);
+        Place {
+            interface: Some(own.interface),
+            name: link.and_then(|link| link.name.parse().ok()),
+            v4: beside().find_map(|a| global_v4(a.local)),
+            v6: beside().find_map(|a| global_v6(a.local)),
+            // Of several, that of the session.
+            link_local: link_local(local.ip())
+                .or_else(|| beside().find_map(|a| link_local(a.local))),
+            shared: scope.is_some() || beside().any(|a| a.prefix.contains(&remote)),
+        }
+    }
+}
+
+fn link_local(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(v6),
+        _ => None,
     }
 }
 
@@ -129,24 +166,29 @@ mod tests {
         }
     }
 
-    fn host() -> Vec<Address> {
-        vec![
+    fn host() -> Host {
+        let addresses = vec![
             address(1, "127.0.0.1/8", false),
             address(2, "10.0.0.1/24", false),
             address(2, "fe80::1/64", false),
             address(2, "2001:db8::1/64", false),
             address(3, "10.0.1.1/24", false),
+            address(3, "fe80::1/64", false),
             address(3, "2001:db8:1::1/64", true),
-        ]
+        ];
+        Host {
+            links: Vec::new(),
+            addresses,
+        }
+    }
+
+    fn at(local: &str) -> SocketAddr {
+        SocketAddr::new(local.parse().unwrap(), 179)
     }
 
     #[test]
     fn next_hops_of_the_other_family_come_from_the_sessions_interface() {
-        let found = place(
-            &host(),
-            "10.0.0.1".parse().unwrap(),
-            "10.0.0.2".parse().unwrap(),
-        );
+        let found = host().place(at("10.0.0.1"), "10.0.0.2".parse().unwrap());
         assert_eq!(found.v6, Some("2001:db8::1".parse().unwrap()));
         assert_eq!(found.link_local, Some("fe80::1".parse().unwrap()));
         assert!(found.shared);
@@ -154,12 +196,17 @@ mod tests {
 
     #[test]
     fn a_tentative_address_is_no_next_hop() {
-        let found = place(
-            &host(),
-            "10.0.1.1".parse().unwrap(),
-            "10.9.9.9".parse().unwrap(),
-        );
+        let found = host().place(at("10.0.1.1"), "10.9.9.9".parse().unwrap());
         assert_eq!(found.v6, None);
         assert!(!found.shared);
+    }
+
+    #[test]
+    fn the_scope_tells_links_of_one_link_local_address_apart() {
+        for link in [2, 3] {
+            let local = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 179, 0, link);
+            let found = host().place(local.into(), "fe80::2".parse().unwrap());
+            assert_eq!((found.interface, found.shared), (Some(link), true));
+        }
     }
 }

@@ -145,6 +145,9 @@ pub struct Add {
     /// choice; an external peer's are, unless told otherwise.
     #[arg(long, value_name = "BOOL")]
     graceful_shutdown: Option<bool>,
+    /// Offer that IPv4 routes have IPv6 next hops (RFC 8950).
+    #[arg(long)]
+    extended_next_hop: bool,
     /// Routing policies for what it announces, in order.
     #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     import: Vec<String>,
@@ -285,6 +288,7 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         port: add.port.map(u32::from),
         route_reflector_client: add.route_reflector_client.then_some(true),
         next_hop_self: add.next_hop_self.then_some(true),
+        extended_next_hop: add.extended_next_hop.then_some(true),
         import: add.import.clone(),
         export: add.export.clone(),
         families: add.family.iter().map(|f| f.number()).collect(),

@@ -168,6 +168,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         local_address,
         multihop,
         next_hop_self,
+        extended_next_hop,
         route_reflector_client,
         weight,
         blackhole_community,
@@ -267,6 +268,11 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             "next-hop-self",
             *next_hop_self != new.next_hop_self,
             Effect::InPlace,
+        ),
+        (
+            "extended-next-hop",
+            *extended_next_hop != new.extended_next_hop,
+            Effect::Restart,
         ),
         (
             "route-reflector-client",

@@ -119,6 +119,8 @@ pub struct PeerConfig {
     /// 1 on an external and 255 on an internal session.
     pub multihop: Option<u8>,
     pub next_hop_self: bool,
+    /// Offer that IPv4 routes have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     pub route_reflector_client: bool,
     /// Of its routes, before all that they carry.
     pub weight: u32,

@@ -269,6 +269,7 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         local_address: take!("local-address", values::unicast),
         multihop: take!("multihop", values::number(2..=u8::MAX)),
         next_hop_self: take!("next-hop-self", values::boolean),
+        extended_next_hop: take!("extended-next-hop", values::boolean),
         route_reflector_client: take!("route-reflector-client", values::boolean),
         weight: take!("weight", values::number(0..=u32::MAX)),
         blackhole_community: take!("blackhole-community", values::boolean),

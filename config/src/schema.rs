@@ -257,6 +257,12 @@ static PEER_COMMON: &[Key] = &[
         "Announce external routes to an internal peer with our own address as the next hop.",
     ),
     key(
+        "extended-next-hop",
+        "boolean",
+        "`true` on an `interface`, else `false`",
+        "IPv4 routes may have IPv6 next hops, both ways, if the neighbour agrees (RFC 8950). On an IPv6 session ours goes out with them, so that no interface on the way needs an IPv4 address.",
+    ),
+    key(
         "route-reflector-client",
         "boolean",
         "`false`",

@@ -1,7 +1,7 @@
 //! Where a BGP next hop really is: the longest match over the kernel's routes,
 //! ours included, down to neighbours on links (RFC 4271 §5.1.3, §9.1.2.1).
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use godwit_bgp::NextHop;
 use godwit_netlink::{RouteHop, RouteType, TABLE_LOCAL, TABLE_MAIN};
@@ -73,13 +73,13 @@ impl<'a, O: OwnRoutes<'a>> Resolver<'a, O> {
         if waiting.len() >= MAX_DEPTH {
             return Resolution::default();
         }
-        let address = match (next_hop.address(), next_hop.link_local()) {
-            // RFC 2545 §3: a peer without a global address sends `::`.
-            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), Some(link_local)) => IpAddr::V6(link_local),
-            (address, _) => address,
-        };
+        if let Some(found) = self.link_local(next_hop) {
+            return found;
+        }
+        let address = next_hop.address();
         match address {
-            IpAddr::V6(a) if a.is_unicast_link_local() => return self.link_local(address),
+            // It says nothing of its link, and we do not guess.
+            IpAddr::V6(a) if a.is_unicast_link_local() => return Resolution::default(),
             _ if self.is_local(address) => return Resolution::default(),
             _ => {}
         }
@@ -214,23 +214,22 @@ impl<'a, O: OwnRoutes<'a>> Resolver<'a, O> {
         address.is_unspecified() || address.is_multicast() || found.is_some_and(ends_here)
     }
 
-    /// A link-local address says nothing of its link, so there must be only one.
-    fn link_local(&self, via: IpAddr) -> Resolution {
-        let mut links = self.world.links().filter(|l| l.running && !l.loopback);
-        match (links.next(), links.next()) {
-            (Some(link), None) => {
-                let hop = Hop {
-                    via,
-                    interface: link.index,
-                    on_link: false,
-                };
-                Resolution {
-                    cost: 0,
-                    hops: vec![(hop, 1)],
-                }
-            }
-            _ => Resolution::default(),
-        }
+    /// Who tells a link-local address is on the same link (RFC 2545 §3), which
+    /// is that of its session: no route has to be asked.
+    fn link_local(&self, next_hop: NextHop) -> Option<Resolution> {
+        let interface = next_hop.interface();
+        let via = next_hop
+            .link_local()
+            .filter(|_| self.world.is_running(interface))?;
+        let hop = Hop {
+            via: IpAddr::V6(via),
+            interface,
+            on_link: false,
+        };
+        Some(Resolution {
+            cost: 0,
+            hops: vec![(hop, 1)],
+        })
     }
 }
 

@@ -148,10 +148,6 @@ impl World {
         self.links.get(&index)
     }
 
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.links.values()
-    }
-
     pub fn is_running(&self, index: u32) -> bool {
         self.links.get(&index).is_some_and(|l| l.running)
     }

@@ -23,6 +23,7 @@ pub struct Export {
     /// The peer's; of one of them, where no rule asks whose.
     peer_asn: Asn,
     own_next_hop: [Option<NextHop>; 2],
+    extended_next_hop: bool,
     next_hop_self: bool,
     shared_subnet: bool,
     rules: ExportRules,
@@ -67,6 +68,7 @@ impl Export {
             own_asn: config.asn,
             peer_asn: spec.asn,
             own_next_hop: spec.own_next_hop,
+            extended_next_hop: spec.extended_next_hop,
             next_hop_self: spec.next_hop_self,
             shared_subnet: spec.shared_subnet,
             rules: spec.export_rules,
@@ -199,7 +201,7 @@ impl Export {
         if !ours {
             pass_on(buf);
         }
-        if let Some(next_hop) = self.next_hop(buf.next_hop, source, own) {
+        if let Some(next_hop) = self.next_hop(buf.next_hop, source, family) {
             buf.next_hop = next_hop?;
         }
         if self.kind.is_external() {
@@ -233,7 +235,7 @@ impl Export {
             outcome.edits.apply(own, self.local_asn, buf);
         }
         buf.keep_communities(self.rules.communities);
-        if Family::of(&buf.next_hop.address()) != family {
+        if !self.can_tell(buf.next_hop, family) {
             return Err(WhyNot::NoNextHop);
         }
         if buf.bytes().len() > self.max_message / 2 && !self.fits(buf, family) {
@@ -266,8 +268,9 @@ impl Export {
         &self,
         received: NextHop,
         source: Source,
-        own: Option<NextHop>,
+        family: Family,
     ) -> Option<Result<NextHop, WhyNot>> {
+        let own = self.own_next_hop[family.index()];
         let internal_source = matches!(source.from, From::Peer(kind) if !kind.is_external());
         let keep = match self.kind {
             SessionKind::External => source.shares_subnet,
@@ -279,12 +282,25 @@ impl Export {
         }
         // RFC 2545 §3: the link-local address is for those on the same link.
         match received {
-            NextHop::V6WithLinkLocal(global, _) if global.is_unspecified() => {
+            NextHop::V6WithLinkLocal(global, ..) if global.is_unspecified() => {
                 Some(own.ok_or(WhyNot::NoNextHop))
             }
-            NextHop::V6WithLinkLocal(global, _) => Some(Ok(NextHop::V6(global))),
             NextHop::V6(a) if a.is_unicast_link_local() => Some(own.ok_or(WhyNot::NoNextHop)),
+            // Who forwards may stand in for a next hop that cannot be told; a
+            // reflector may not be on the way.
+            _ if !self.can_tell(received, family) && !internal_source => {
+                Some(own.ok_or(WhyNot::NoNextHop))
+            }
+            NextHop::V6WithLinkLocal(global, ..) => Some(Ok(NextHop::V6(global))),
             _ => None,
+        }
+    }
+
+    /// IPv6 next hops of IPv4 routes are only for those who know them (RFC 8950 §4).
+    fn can_tell(&self, next_hop: NextHop, family: Family) -> bool {
+        match next_hop {
+            NextHop::V4(_) => family == Family::Ipv4Unicast,
+            _ => family == Family::Ipv6Unicast || self.extended_next_hop,
         }
     }
 

@@ -3,7 +3,7 @@
 //! once for each pair and remembered; a prefix only picks an outcome.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local, community};
 use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
@@ -28,6 +28,8 @@ struct ClassKey {
     local_asn: Asn,
     own_next_hop: Option<NextHop>,
     weight: u32,
+    /// Where its routes may have link-local next hops.
+    own_link_local: Option<Ipv6Addr>,
     /// Only where a rule asks for it.
     neighbour: Option<(IpAddr, Asn)>,
     rules: ImportRules,
@@ -131,6 +133,9 @@ impl Imports {
             local_asn: spec.local_asn,
             own_next_hop: spec.own_next_hop[family.index()],
             weight: spec.weight,
+            own_link_local: spec
+                .local_link_local
+                .filter(|_| family == Family::Ipv6Unicast || spec.extended_next_hop),
             neighbour: policy
                 .0
                 .uses_neighbour()
@@ -358,7 +363,10 @@ fn sanity(
     if !usable(attrs.next_hop) {
         return Verdict::InvalidNextHop;
     }
-    if own.contains(&attrs.next_hop.address()) {
+    let link_local = attrs.next_hop.link_local();
+    if own.contains(&attrs.next_hop.address())
+        || (link_local.is_some() && link_local == key.own_link_local)
+    {
         return Verdict::OwnNextHop;
     }
     Verdict::Accepted
@@ -376,7 +384,8 @@ fn leaks(attrs: AttrsRef<'_>, role: Option<Role>, peer: Asn) -> bool {
     }
 }
 
-/// Whether a host could have this address (RFC 4271 §6.3).
+/// Whether a host could have this address (RFC 4271 §6.3), and, if it is a
+/// link-local one alone, whether we know on which link.
 fn usable(next_hop: NextHop) -> bool {
     match next_hop {
         NextHop::V4(a) => {
@@ -386,8 +395,10 @@ fn usable(next_hop: NextHop) -> bool {
                 || a >= Ipv4Addr::new(240, 0, 0, 0))
         }
         NextHop::V6(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast()),
-        NextHop::V6WithLinkLocal(a, link_local) => {
-            !(a.is_loopback() || a.is_multicast()) && link_local.is_unicast_link_local()
+        NextHop::V6WithLinkLocal(a, link_local, interface) => {
+            !(a.is_loopback() || a.is_multicast())
+                && link_local.is_unicast_link_local()
+                && (interface != 0 || !a.is_unspecified())
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::path::Path;
 /// What decisions ask of the peer of a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
-    /// Orders peers by address, IPv4 first.
+    /// Orders peers by address, IPv4 first; those of a link-local one by their
+    /// link.
     pub address_rank: u128,
     pub router_id: RouterId,
     pub kind: SessionKind,
@@ -148,7 +149,7 @@ impl Peers {
         });
         let at = usize::from(id);
         self.briefs.0[at] = Brief {
-            address_rank: rank(peer.spec.address),
+            address_rank: rank(peer.spec.address, peer.spec.link),
             router_id: peer.spec.router_id,
             kind: peer.spec.kind,
             up: true,
@@ -220,9 +221,11 @@ impl Peers {
     }
 }
 
-fn rank(address: IpAddr) -> u128 {
+fn rank(address: IpAddr, link: u32) -> u128 {
     match address {
         IpAddr::V4(a) => u128::from(a.to_bits()),
+        // RFC 4291 §2.5.6: these 54 bits are zero.
+        IpAddr::V6(a) if a.is_unicast_link_local() => a.to_bits() | u128::from(link) << 64,
         IpAddr::V6(a) => a.to_bits(),
     }
 }

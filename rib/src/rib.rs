@@ -161,16 +161,12 @@ impl Rib {
     fn own_addresses(&mut self) {
         let mut own: HashSet<IpAddr> = HashSet::new();
         for (_, peer) in self.core.peers.iter().filter(|(_, peer)| peer.up) {
+            let next_hops = peer.spec.own_next_hop.iter().flatten();
+            own.extend(next_hops.map(NextHop::address));
             own.insert(peer.spec.local_address);
-            own.extend(peer.spec.local_link_local.map(IpAddr::V6));
-            own.extend(
-                peer.spec
-                    .own_next_hop
-                    .iter()
-                    .flatten()
-                    .map(NextHop::address),
-            );
         }
+        // Ours on one link, anybody's on another: import looks at the peer's.
+        own.retain(|a| !matches!(a, IpAddr::V6(a) if a.is_unicast_link_local()));
         let changed = self.imports.set_own(own);
         if self.core.attrs.next_hops.any(|a| changed.contains(&a)) {
             self.reimport_all();
@@ -236,6 +232,7 @@ impl Rib {
         };
         let source = peer.import.map(|class| (id, class));
         let epochs = peer.refreshes.map(|refreshes| refreshes.epoch);
+        let link = peer.spec.link;
         if let Some(family) = update.end_of_rib() {
             peer.refreshes[family.index()].end_of_rib = true;
             self.core.events.push_back(RibEvent::EndOfRib(id, family));
@@ -252,7 +249,7 @@ impl Rib {
         for (family, next_hop) in Family::ALL.into_iter().zip(families) {
             let Some(next_hop) = next_hop else { continue };
             let attrs = AttrsRef {
-                next_hop,
+                next_hop: next_hop.on(link),
                 bytes: &bytes,
             };
             let (source, epoch) = (source[family.index()], epochs[family.index()]);

@@ -18,6 +18,22 @@ pub struct Bird {
 }
 
 impl Bird {
+    /// Starts it with a configuration of the test's own, for what [`RouterSpec`]
+    /// has no words for.
+    #[track_caller]
+    pub fn start_with(host: &Host, config: &str) -> Bird {
+        require("bird", "bird2");
+        host.write("bird.conf", config);
+        let control = host.dir().join("bird.ctl");
+        let process = launch(host, &control);
+        Bird {
+            host: host.clone(),
+            spec: RouterSpec::default(),
+            control,
+            process,
+        }
+    }
+
     /// A line of `birdc`.
     pub fn ask(&self, command: &str) -> Option<String> {
         ask(&self.control, command)

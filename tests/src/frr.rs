@@ -16,6 +16,8 @@ use crate::wait::wait_for;
 pub struct Frr {
     host: Host,
     spec: RouterSpec,
+    /// Not made from `spec`.
+    own_config: bool,
     vty: PathBuf,
     process: Daemon,
     _zebra: Daemon,
@@ -24,6 +26,31 @@ pub struct Frr {
 }
 
 impl Frr {
+    /// Starts it with a configuration of the test's own, for what [`RouterSpec`]
+    /// has no words for. Its routes go into the kernel.
+    #[track_caller]
+    pub fn start_with(host: &Host, config: &str) -> Frr {
+        require("zebra", "frr");
+        host.write("bgpd.conf", config);
+        let zebra = launch_zebra(host);
+        let process = launch(host, &[]);
+        Frr {
+            vty: host.dir().to_owned(),
+            maps: 0,
+            host: host.clone(),
+            spec: RouterSpec::default(),
+            own_config: true,
+            process,
+            _zebra: zebra,
+        }
+    }
+
+    /// Configures it while it runs, a line each.
+    #[track_caller]
+    pub fn set(&self, lines: &[&str]) {
+        self.configure(lines);
+    }
+
     /// A command of `vtysh`.
     pub fn ask(&self, command: &str) -> Option<String> {
         ask(&self.vty, &[command])
@@ -55,12 +82,13 @@ impl Router for Frr {
         require("zebra", "frr");
         host.write("bgpd.conf", &configuration(&spec));
         let zebra = launch_zebra(host);
-        let process = launch(host);
+        let process = launch(host, &["-n"]);
         Frr {
             vty: host.dir().to_owned(),
             maps: spec.announce.len(),
             host: host.clone(),
             spec,
+            own_config: false,
             process,
             _zebra: zebra,
         }
@@ -73,8 +101,10 @@ impl Router for Frr {
     fn restart(&mut self) {
         self.process.kill();
         let _ = std::fs::remove_file(self.vty.join("bgpd.vty"));
-        self.host.write("bgpd.conf", &configuration(&self.spec));
-        self.process = launch(&self.host);
+        if !self.own_config {
+            self.host.write("bgpd.conf", &configuration(&self.spec));
+        }
+        self.process = launch(&self.host, if self.own_config { &[] } else { &["-n"] });
     }
 
     fn is_established(&self, neighbour: IpAddr) -> bool {
@@ -185,8 +215,10 @@ fn family_line(route: &Announce) -> &'static str {
     }
 }
 
-fn launch(host: &Host) -> Daemon {
-    let mut process = daemon(host, "bgpd", &["-S", "-u", "root", "-g", "root", "-n"]);
+/// `-n` among the options keeps its routes out of the kernel.
+fn launch(host: &Host, options: &[&str]) -> Daemon {
+    let all = [&["-S", "-u", "root", "-g", "root"], options].concat();
+    let mut process = daemon(host, "bgpd", &all);
     wait_for("FRR to answer", || {
         assert!(process.is_running(), "bgpd ended: {}", process.log());
         ask(host.dir(), &["show version"]).filter(|answer| answer.contains("FRR"))

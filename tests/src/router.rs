@@ -74,7 +74,7 @@ impl Announce {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RouterSpec {
     pub asn: u32,
     pub router_id: String,

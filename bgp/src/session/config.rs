@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::types::{AfiSafi, Asn, Family, Role, RouterId};
 use crate::wire::{Capability, Open};
 
+/// The AFI of an IPv6 next hop (RFC 8950 §4).
+pub(super) const AFI_IPV6: u16 = Family::Ipv6Unicast.afi_safi().afi;
+
 /// Which AS numbers the peer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RemoteAs {
@@ -55,6 +58,9 @@ pub struct Capabilities {
     pub enhanced_refresh: bool,
     /// RFC 8654.
     pub extended_message: bool,
+    /// RFC 8950, where IPv4 is among the families: IPv4 routes may have IPv6
+    /// next hops.
+    pub extended_next_hop: bool,
     /// RFC 4724; `None`: not advertised.
     pub graceful_restart: Option<GracefulRestart>,
     /// Our role towards an external peer (RFC 9234); `None`: not advertised.
@@ -72,6 +78,7 @@ impl Default for Capabilities {
             route_refresh: true,
             enhanced_refresh: true,
             extended_message: true,
+            extended_next_hop: false,
             graceful_restart: Some(GracefulRestart::default()),
             role: None,
             role_strict: false,
@@ -191,6 +198,10 @@ impl SessionConfig {
         }
         if let Some(role) = own.role {
             list.push(Capability::Role(role as u8));
+        }
+        if own.extended_next_hop && self.families.contains(&Family::Ipv4Unicast) {
+            let ipv4_over_ipv6 = (Family::Ipv4Unicast.afi_safi(), AFI_IPV6);
+            list.push(Capability::ExtendedNextHop(vec![ipv4_over_ipv6]));
         }
         if let Some(gr) = &own.graceful_restart {
             let families: Vec<(AfiSafi, bool)> = gr

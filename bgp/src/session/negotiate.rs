@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::config::SessionConfig;
+use super::config::{AFI_IPV6, SessionConfig};
 use super::faults;
 use crate::types::{AfiSafi, Asn, Family, Role, RouterId};
 use crate::wire::{Capability, DecodeContext, MAX_EXTENDED, MAX_MESSAGE, Notification, Open};
@@ -132,7 +132,8 @@ pub(super) fn negotiate(
         enhanced_refresh: both(&local, &remote, |c| {
             matches!(c, Capability::EnhancedRouteRefresh)
         }),
-        extended_next_hop: both(&local, &remote, ipv6_next_hops_for_ipv4),
+        extended_next_hop: families.first() == Some(&true)
+            && both(&local, &remote, ipv6_next_hops_for_ipv4),
         graceful_restart: graceful_restart(&local, &remote, families),
         local,
         remote,
@@ -166,7 +167,7 @@ fn both(local: &Open, remote: &Open, is: impl Fn(&Capability) -> bool) -> bool {
 }
 
 fn ipv6_next_hops_for_ipv4(capability: &Capability) -> bool {
-    let wanted = (Family::Ipv4Unicast.afi_safi(), 2);
+    let wanted = (Family::Ipv4Unicast.afi_safi(), AFI_IPV6);
     matches!(capability, Capability::ExtendedNextHop(list) if list.contains(&wanted))
 }
 

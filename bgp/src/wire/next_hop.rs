@@ -42,10 +42,10 @@ pub(super) fn read(field: &[u8], family: Family, extended: bool) -> Option<NextH
 /// no link-local one says nothing.
 fn with_link_local(global: Ipv6Addr, link_local: Option<Ipv6Addr>) -> NextHop {
     if global.is_unicast_link_local() {
-        return NextHop::V6WithLinkLocal(Ipv6Addr::UNSPECIFIED, link_local.unwrap_or(global));
+        return NextHop::V6WithLinkLocal(Ipv6Addr::UNSPECIFIED, link_local.unwrap_or(global), 0);
     }
     match link_local {
-        Some(link_local) => NextHop::V6WithLinkLocal(global, link_local),
+        Some(link_local) => NextHop::V6WithLinkLocal(global, link_local, 0),
         None => NextHop::V6(global),
     }
 }
@@ -54,8 +54,8 @@ fn with_link_local(global: Ipv6Addr, link_local: Option<Ipv6Addr>) -> NextHop {
 pub(super) fn is_host(next_hop: NextHop) -> bool {
     match next_hop {
         NextHop::V4(a) => is_host_v4(a),
-        NextHop::V6WithLinkLocal(a, _) if a.is_unspecified() => true,
-        NextHop::V6(a) | NextHop::V6WithLinkLocal(a, _) => {
+        NextHop::V6WithLinkLocal(a, ..) if a.is_unspecified() => true,
+        NextHop::V6(a) | NextHop::V6WithLinkLocal(a, ..) => {
             !(a.is_unspecified() || a.is_loopback() || a.is_multicast())
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn put(next_hop: NextHop, family: Family, out: &mut BytesMut) {
             out.put_u8(16);
             out.put_slice(&a.octets());
         }
-        NextHop::V6WithLinkLocal(a, link_local) => {
+        NextHop::V6WithLinkLocal(a, link_local, _) => {
             out.put_u8(32);
             out.put_slice(&a.octets());
             out.put_slice(&link_local.octets());

@@ -102,6 +102,7 @@ fn session(session: &SessionStatus) -> v1::Session {
         extended_message: agreed.extended_message,
         route_refresh: agreed.route_refresh,
         enhanced_route_refresh: agreed.enhanced_refresh,
+        extended_next_hop: agreed.extended_next_hop,
         families: Family::ALL
             .into_iter()
             .filter(|f| agreed.families[f.index()])

@@ -337,6 +337,7 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
                 .map(|n| small(n, "peer.multihop"))
                 .transpose()?,
             next_hop_self: spec.next_hop_self,
+            extended_next_hop: spec.extended_next_hop,
             route_reflector_client: spec.route_reflector_client,
             weight: spec.weight,
             blackhole_community: spec.blackhole_community,

@@ -95,6 +95,7 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
             .filter(|f| peer.families.get(f.index()) == Some(&true))
             .collect(),
         capabilities: Capabilities {
+            extended_next_hop: peer.extended_next_hop,
             role: peer.path.role,
             role_strict: peer.path.role_strict,
             ..Capabilities::default()

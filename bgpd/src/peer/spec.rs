@@ -26,7 +26,17 @@ pub fn peer_spec(
         local_asn: negotiated.local_asn,
         local_address: local,
         local_link_local: place.link_local.filter(|_| shared_subnet),
-        own_next_hop: Family::ALL.map(|f| own_next_hop(f, local, place, shared_subnet)),
+        interface: place.name.filter(|_| shared_subnet),
+        link: place.interface.filter(|_| shared_subnet).unwrap_or(0),
+        own_next_hop: Family::ALL.map(|f| match (f, local) {
+            // RFC 8950: where the session is an IPv6 one, so is the next hop.
+            (Family::Ipv4Unicast, IpAddr::V6(_)) if negotiated.extended_next_hop => {
+                own_next_hop(Family::Ipv6Unicast, local, place, shared_subnet)
+                    .or_else(|| own_next_hop(f, local, place, shared_subnet))
+            }
+            _ => own_next_hop(f, local, place, shared_subnet),
+        }),
+        extended_next_hop: negotiated.extended_next_hop,
         kind: settings.kind(),
         families: negotiated.families,
         as4: negotiated.as4,
@@ -82,9 +92,9 @@ fn own_next_hop(family: Family, local: IpAddr, place: &Place, shared: bool) -> O
             };
             // RFC 2545 §3: the link-local address goes along only on a common subnet.
             match (global, place.link_local.filter(|_| shared)) {
-                (Some(global), Some(ll)) => Some(NextHop::V6WithLinkLocal(global, ll)),
+                (Some(global), Some(ll)) => Some(NextHop::V6WithLinkLocal(global, ll, 0)),
                 (Some(global), None) => Some(NextHop::V6(global)),
-                (None, Some(ll)) => Some(NextHop::V6WithLinkLocal(ll, ll)),
+                (None, Some(ll)) => Some(NextHop::V6WithLinkLocal(ll, ll, 0)),
                 (None, None) => None,
             }
         }

@@ -311,7 +311,7 @@ impl PeerTask {
             hold_time = negotiated.hold_time.as_secs(),
             "session established"
         );
-        let place = self.context.interfaces.place(local.ip(), remote.ip());
+        let place = self.context.interfaces.place(local, remote.ip());
         let port = Arc::new(Port::new(self.settings.address));
         let spec = spec::peer_spec(&self.settings, &negotiated, local.ip(), &place);
         let link = place.interface.filter(|_| spec.shared_subnet);

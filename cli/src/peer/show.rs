@@ -106,6 +106,7 @@ fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {
         (session.extended_message, "extended messages"),
         (session.route_refresh, "route refresh"),
         (session.enhanced_route_refresh, "enhanced route refresh"),
+        (session.extended_next_hop, "IPv4 over IPv6 next hops"),
     ] {
         if yes {
             agreed.push(name.into());

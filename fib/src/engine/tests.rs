@@ -130,8 +130,8 @@ impl Fake {
         Event::Link(link)
     }
 
-    /// Neighbours that the kernel would send a prefix to.
-    fn gateways(&self, prefix: &str) -> Vec<IpAddr> {
+    /// Neighbours that the kernel would send a prefix to, and their links.
+    fn neighbours(&self, prefix: &str) -> Vec<(IpAddr, u32)> {
         let prefix = prefix.parse().unwrap();
         let here = self.routes.iter().filter(|((p, _), _)| *p == prefix);
         let Some(RouteTo::Group(id)) = here.map(|(_, to)| to).next() else {
@@ -140,13 +140,13 @@ impl Fake {
         let Some(NextHopTarget::Group(members)) = self.objects.get(id) else {
             panic!("a route names no group")
         };
-        let via = |m: &GroupMember| match self.objects.get(&m.id) {
-            Some(NextHopTarget::Hop { via, .. }) => via.unwrap(),
+        let neighbour = |m: &GroupMember| match self.objects.get(&m.id) {
+            Some(NextHopTarget::Hop { via, interface, .. }) => (via.unwrap(), *interface),
             other => panic!("a group's member is {other:?}"),
         };
-        let mut gateways: Vec<_> = members.iter().map(via).collect();
-        gateways.sort();
-        gateways
+        let mut neighbours: Vec<_> = members.iter().map(neighbour).collect();
+        neighbours.sort();
+        neighbours
     }
 
     fn dumped(&self) -> Vec<godwit_netlink::Route> {
@@ -338,6 +338,11 @@ impl Bench {
         self.engine.change(change);
     }
 
+    fn define_hops(&mut self, id: u32, hops: &[NextHop]) {
+        let set = Arc::new(NextHopSet::of(hops));
+        self.engine.change(FibChange::Define(NextHopSetId(id), set));
+    }
+
     fn want(&mut self, prefix: &str, target: FibTarget) {
         self.seq += 1;
         let change = RouteChange {
@@ -386,9 +391,9 @@ impl Bench {
         self.fake
             .0
             .borrow()
-            .gateways(prefix)
+            .neighbours(prefix)
             .iter()
-            .map(ToString::to_string)
+            .map(|(via, _)| via.to_string())
             .collect()
     }
 }
@@ -420,6 +425,45 @@ fn wishes_that_were_overtaken_never_reach_the_kernel() {
     );
     assert_eq!(bench.ack("192.0.2.0/24").seq, 2);
     assert_eq!(bench.engine.routes.len(), 1);
+}
+
+#[test]
+fn link_local_next_hops_of_one_address_stay_on_their_links() {
+    let mut bench = Bench::new();
+    let on = |interface| {
+        let nobody = std::net::Ipv6Addr::UNSPECIFIED;
+        NextHop::V6WithLinkLocal(nobody, "fe80::1".parse().unwrap(), interface)
+    };
+    let sets = [vec![on(ETH0)], vec![on(ETH1)], vec![on(ETH0), on(ETH1)]];
+    for (id, set) in (1..).zip(sets) {
+        bench.define_hops(id, &set);
+        bench.hops(&format!("192.0.{id}.0/24"), id);
+    }
+    bench.settle();
+    let interfaces = |bench: &Bench, prefix: &str| -> Vec<u32> {
+        let neighbours = bench.fake.0.borrow().neighbours(prefix);
+        neighbours.iter().map(|(_, interface)| *interface).collect()
+    };
+    assert_eq!(interfaces(&bench, "192.0.1.0/24"), [ETH0]);
+    assert_eq!(interfaces(&bench, "192.0.2.0/24"), [ETH1]);
+    assert_eq!(interfaces(&bench, "192.0.3.0/24"), [ETH0, ETH1]);
+    bench.running(ETH0, false);
+    bench.settle();
+    assert!(!bench.ack("192.0.1.0/24").installed);
+    assert_eq!(interfaces(&bench, "192.0.2.0/24"), [ETH1]);
+    assert_eq!(interfaces(&bench, "192.0.3.0/24"), [ETH1]);
+}
+
+#[test]
+fn a_link_local_next_hop_without_a_link_is_not_guessed() {
+    let mut bench = Bench::new();
+    bench.running(ETH1, false);
+    let nobody = std::net::Ipv6Addr::UNSPECIFIED;
+    let lost = NextHop::V6WithLinkLocal(nobody, "fe80::1".parse().unwrap(), 0);
+    bench.define_hops(1, &[lost]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.settle();
+    assert_eq!(bench.ack("192.0.2.0/24").error, Some(libc::ENETUNREACH));
 }
 
 #[test]

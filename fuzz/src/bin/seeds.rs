@@ -133,7 +133,7 @@ fn updates(as4: bool) -> Vec<(&'static str, Bytes)> {
         .announce_v6(attrs.as_ref(), v6(), &mut out)
         .expect("room");
     add("ipv6", &mut out);
-    attrs.next_hop = NextHop::V6WithLinkLocal(global, link_local.parse().expect("an address"));
+    attrs.next_hop = NextHop::V6WithLinkLocal(global, link_local.parse().expect("an address"), 0);
     encoder
         .announce_v6(attrs.as_ref(), v6(), &mut out)
         .expect("room");

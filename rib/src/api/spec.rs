@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use godwit_bgp::attrs::AttrsBuf;
-use godwit_bgp::{Asn, Family, NextHop, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
 use ipnet::IpNet;
 
@@ -44,12 +44,18 @@ pub struct PeerSpec {
     /// Our end of the session.
     pub local_address: IpAddr,
     pub local_link_local: Option<Ipv6Addr>,
+    /// The link that the neighbour is on, where it is one hop away: its name,
+    /// and its index, with which link-local next hops are kept; 0: none.
+    pub interface: Option<InterfaceName>,
+    pub link: u32,
     /// What we put where we set ourselves as next hop; `None`: routes that
     /// need it are not advertised.
     pub own_next_hop: [Option<NextHop>; Family::COUNT],
     pub kind: SessionKind,
     /// Negotiated families (RFC 4760).
     pub families: [bool; Family::COUNT],
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// Both sides speak four-octet AS numbers (RFC 6793).
     pub as4: bool,
     /// Marks the begin and end of a refresh, and takes such marks (RFC 7313).

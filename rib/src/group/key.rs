@@ -12,6 +12,7 @@ use crate::api::{ExportRules, PeerSpec};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupKey {
     families: [bool; 2],
+    extended_next_hop: bool,
     as4: bool,
     max_message: usize,
     kind: SessionKind,
@@ -39,9 +40,12 @@ impl GroupKey {
             local_asn,
             local_address: _,
             local_link_local: _,
+            interface: _,
+            link: _,
             own_next_hop,
             kind,
             families,
+            extended_next_hop,
             as4,
             enhanced_refresh: _,
             sends_end_of_rib: _,
@@ -64,6 +68,7 @@ impl GroupKey {
             .then_some((*address, *asn));
         GroupKey {
             families: *families,
+            extended_next_hop: *extended_next_hop,
             as4: *as4,
             max_message: *max_message,
             kind: *kind,
@@ -106,9 +111,18 @@ pub const KNOBS: &[(&str, InKey)] = &[
         "local_link_local",
         InKey::Never("own_next_hop is what we send"),
     ),
+    (
+        "interface",
+        InKey::Never("says where a route came from, not where it goes"),
+    ),
+    (
+        "link",
+        InKey::Never("the scope of next hops that come in; ours have none"),
+    ),
     ("own_next_hop", InKey::Always),
     ("kind", InKey::Always),
     ("families", InKey::Always),
+    ("extended_next_hop", InKey::Always),
     ("as4", InKey::Always),
     (
         "enhanced_refresh",

@@ -62,6 +62,9 @@ pub fn prefixes() -> Vec<IpNet> {
         .collect()
 }
 
+/// Links that peers may be on.
+pub const LINKS: [u32; 2] = [2, 3];
+
 pub fn next_hops(family: Family) -> Vec<NextHop> {
     match family {
         Family::Ipv4Unicast => (1..5)
@@ -75,7 +78,14 @@ pub fn next_hops(family: Family) -> Vec<NextHop> {
                 .map(|i| NextHop::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, i)))
                 .collect();
             let global = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 9);
-            all.push(NextHop::V6WithLinkLocal(global, link_local));
+            let ours = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+            for (global, link_local) in [
+                (global, link_local),
+                (Ipv6Addr::UNSPECIFIED, link_local),
+                (Ipv6Addr::UNSPECIFIED, ours),
+            ] {
+                all.push(NextHop::V6WithLinkLocal(global, link_local, 0));
+            }
             all
         }
     }
@@ -84,7 +94,11 @@ pub fn next_hops(family: Family) -> Vec<NextHop> {
 /// Attributes as a peer of this kind might send them.
 pub fn attrs(lot: &mut Lot, family: Family, spec: &PeerSpec) -> AttrsBuf {
     let origin = lot.pick(&[Origin::Igp, Origin::Igp, Origin::Egp, Origin::Incomplete]);
-    let mut buf = AttrsBuf::new(lot.pick(&next_hops(family)), origin);
+    let mut hops = next_hops(family);
+    if spec.extended_next_hop {
+        hops.extend(next_hops(Family::Ipv6Unicast));
+    }
+    let mut buf = AttrsBuf::new(lot.pick(&hops), origin);
     for _ in 0..lot.below(3) {
         let asn = lot.pick(&[65101, 65102, 65103, 400_000, 65000]);
         // Our own number would make most paths loops.
@@ -191,8 +205,14 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         Some(NextHop::V6WithLinkLocal(
             Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1),
             Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9),
+            0,
         )),
     ]);
+    let extended_next_hop = lot.one_in(3);
+    let own_v4 = match own_v6 {
+        Some(own) if extended_next_hop && lot.one_in(2) => own,
+        _ => NextHop::V4(local),
+    };
     PeerSpec {
         address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + number)),
         asn,
@@ -203,10 +223,13 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
             OUR_AS
         },
         local_address: local.into(),
-        local_link_local: None,
-        own_next_hop: [Some(NextHop::V4(local)), own_v6],
+        local_link_local: own_v6.and_then(|own| own.link_local()),
+        interface: None,
+        link: lot.pick(&[0, LINKS[0], LINKS[1]]),
+        own_next_hop: [Some(own_v4), own_v6],
         kind,
         families: lot.pick(&[[true, true], [true, true], [true, false], [false, true]]),
+        extended_next_hop,
         as4: !lot.one_in(4),
         enhanced_refresh: lot.one_in(2),
         sends_end_of_rib: false,

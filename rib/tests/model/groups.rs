@@ -45,11 +45,14 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "local_asn" => other.local_asn = Asn(64999),
                 "local_address" => other.local_address = "203.0.113.8".parse().unwrap(),
                 "local_link_local" => other.local_link_local = Some("fe80::2".parse().unwrap()),
+                "interface" => other.interface = Some("eth1".parse().unwrap()),
+                "link" => other.link = 7,
                 "own_next_hop" => {
                     other.own_next_hop[1] = Some("2001:db8::1".parse::<IpAddr>().unwrap().into());
                 }
                 "kind" => other.kind = SessionKind::InternalClient,
                 "families" => other.families[1] = false,
+                "extended_next_hop" => other.extended_next_hop = true,
                 "as4" => other.as4 = false,
                 "enhanced_refresh" => other.enhanced_refresh = true,
                 "sends_end_of_rib" => other.sends_end_of_rib = true,

@@ -53,7 +53,8 @@ impl Naive {
                 .map(NextHop::address)
                 .chain([peer.spec.local_address])
         });
-        own.collect()
+        let link_local = |a: &IpAddr| matches!(a, IpAddr::V6(a) if a.is_unicast_link_local());
+        own.filter(|a| !link_local(a)).collect()
     }
 
     /// What the import of this peer makes of a route.
@@ -102,6 +103,17 @@ impl Naive {
         }
         if self.own_addresses().contains(&attrs.next_hop.address()) {
             return None;
+        }
+        if let Some(link_local) = attrs.next_hop.link_local() {
+            let alone = attrs.next_hop.address() == IpAddr::V6(link_local);
+            if alone && spec.link == 0 {
+                return None;
+            }
+            let family = Family::of(&net.addr());
+            let any = family == Family::Ipv6Unicast || spec.extended_next_hop;
+            if any && spec.local_link_local == Some(link_local) {
+                return None;
+            }
         }
         let family = Family::of(&net.addr());
         let blackhole = rules.blackhole_community && attrs.has_community(community::BLACKHOLE);
@@ -307,9 +319,17 @@ impl Naive {
             third_party || (!external && (from_internal || (from.is_some() && !to.next_hop_self)));
         out.next_hop = match (stays, out.next_hop) {
             (false, _) => own?,
-            (true, NextHop::V6WithLinkLocal(global, _)) => NextHop::V6(global),
+            (true, NextHop::V6WithLinkLocal(global, ..)) if global.is_unspecified() => own?,
+            (true, NextHop::V6WithLinkLocal(global, ..)) => NextHop::V6(global),
             (true, next_hop) => next_hop,
         };
+        let told = |next_hop: NextHop| {
+            next_hop.address().is_ipv6() == (family == Family::Ipv6Unicast)
+                || (next_hop.address().is_ipv6() && to.extended_next_hop)
+        };
+        if !told(out.next_hop) {
+            out.next_hop = own.filter(|_| !from_internal)?;
+        }
         if external && from.is_some() {
             out.set_med(None);
         }
@@ -323,6 +343,9 @@ impl Naive {
             out.set_local_pref(Some(100));
         }
         if !apply(&to.export[family.index()], to, net, &best.attrs, &mut out) {
+            return None;
+        }
+        if !told(out.next_hop) {
             return None;
         }
         if external {

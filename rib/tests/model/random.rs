@@ -1,5 +1,7 @@
 //! Random operations in random order, with peers that read slowly.
 
+use std::collections::BTreeSet;
+
 use godwit_bgp::{Family, NextHop};
 use godwit_rib::{NextHopState, PeerId, PeerSpec};
 use ipnet::IpNet;
@@ -42,8 +44,13 @@ impl Run {
             "2001:db8:1::1".parse().map(NextHop::V6).unwrap(),
             "203.0.113.1".parse().map(NextHop::V4).unwrap(),
         ];
-        let own_pair =
-            NextHop::V6WithLinkLocal("2001:db8:1::1".parse().unwrap(), "fe80::9".parse().unwrap());
+        let own_pair = NextHop::V6WithLinkLocal(
+            "2001:db8:1::1".parse().unwrap(),
+            "fe80::9".parse().unwrap(),
+            0,
+        );
+        let on_links = |hop: NextHop| [hop, hop.on(draw::LINKS[0]), hop.on(draw::LINKS[1])];
+        let hops: BTreeSet<NextHop> = hops.into_iter().flat_map(on_links).collect();
         let hops = hops.into_iter().chain(own).chain([own_pair]);
         let hops = hops.map(|hop| (hop, state(&mut lot))).collect();
         let mut world = World::new(draw::config(&mut lot), hops);
@@ -93,6 +100,7 @@ impl Run {
             11..=16 => {
                 let family = lot.pick(&Family::ALL);
                 let hop = lot.pick(&draw::next_hops(family));
+                let hop = hop.on(lot.pick(&draw::LINKS));
                 world.next_hop(hop, state(lot));
             }
             17..=18 => {

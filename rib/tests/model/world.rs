@@ -106,8 +106,11 @@ impl World {
     pub fn announce(&mut self, id: PeerId, nets: &[IpNet], attrs: &AttrsBuf) {
         let frames = announce(&self.naive.peers[&id.0].spec, nets, attrs.as_ref());
         self.send(id, frames);
-        let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
-        received.extend(nets.iter().map(|net| (*net, attrs.clone())));
+        let peer = self.naive.peers.get_mut(&id.0).unwrap();
+        let mut attrs = attrs.clone();
+        attrs.next_hop = attrs.next_hop.on(peer.spec.link);
+        peer.received
+            .extend(nets.iter().map(|net| (*net, attrs.clone())));
         self.fresh(id, nets);
     }
 
@@ -448,7 +451,7 @@ pub fn context(spec: &PeerSpec) -> DecodeContext {
     DecodeContext {
         as4: spec.as4,
         external: spec.kind.is_external(),
-        extended_next_hop: false,
+        extended_next_hop: spec.extended_next_hop,
         families: spec.families,
     }
 }

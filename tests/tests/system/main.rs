@@ -35,3 +35,4 @@ mod restart;
 mod rfcs;
 mod session;
 mod two_octet;
+mod unnumbered;

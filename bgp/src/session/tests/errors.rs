@@ -130,6 +130,7 @@ fn a_missing_capability_alone_never_ends_a_session() {
         route_refresh: false,
         enhanced_refresh: false,
         extended_message: false,
+        extended_next_hop: false,
         graceful_restart: None,
         role: None,
         role_strict: false,

@@ -87,6 +87,7 @@ fn capabilities_count_only_if_both_have_them() {
         route_refresh: false,
         enhanced_refresh: false,
         extended_message: false,
+        extended_next_hop: false,
         graceful_restart: None,
         role: None,
         role_strict: false,
@@ -236,12 +237,26 @@ fn the_kind_of_session_follows_from_the_as_that_came() {
 #[test]
 fn ipv6_next_hops_for_ipv4_need_the_capability_of_both() {
     let with = |mut config: SessionConfig| {
-        let entry = (Family::Ipv4Unicast.afi_safi(), 2);
-        let capability = Capability::ExtendedNextHop(vec![entry]);
-        config.capabilities.extra.push(capability);
+        config.capabilities.extended_next_hop = true;
         config
     };
     assert!(!agree(&with(config()), peer_open()).extended_next_hop);
     let both = agree(&with(config()), with(peer_config()).open(false));
     assert!(both.extended_next_hop && both.decode_context().extended_next_hop);
+}
+
+#[test]
+fn ipv6_next_hops_are_not_offered_without_ipv4() {
+    let mut ipv6 = config();
+    ipv6.capabilities.extended_next_hop = true;
+    let offers = |config: &SessionConfig| {
+        let list = config.open(false).capabilities;
+        list.contains(&Capability::ExtendedNextHop(vec![(
+            Family::Ipv4Unicast.afi_safi(),
+            2,
+        )]))
+    };
+    assert!(offers(&ipv6));
+    ipv6.families = vec![Family::Ipv6Unicast];
+    assert!(!offers(&ipv6));
 }

@@ -40,7 +40,7 @@ fn frames(mut out: BytesMut, max: usize) -> Vec<Bytes> {
 const V4: NextHop = NextHop::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn v6_hop() -> NextHop {
-    NextHop::V6WithLinkLocal(global(1).into(), link_local(1).into())
+    NextHop::V6WithLinkLocal(global(1).into(), link_local(1).into(), 0)
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn prefix_v6() -> impl Strategy<Value = Ipv6Net> {
 fn next_hops() -> impl Strategy<Value = (NextHop, NextHop)> {
     let v4 = any::<[u8; 3]>().prop_map(|[b, c, d]| NextHop::V4([10, b, c, d].into()));
     let v6 = (any::<u8>(), any::<Option<u8>>()).prop_map(|(g, l)| match l {
-        Some(l) => NextHop::V6WithLinkLocal(global(g).into(), link_local(l).into()),
+        Some(l) => NextHop::V6WithLinkLocal(global(g).into(), link_local(l).into(), 0),
         None => NextHop::V6(global(g).into()),
     });
     (v4, v6)

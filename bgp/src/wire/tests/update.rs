@@ -131,19 +131,19 @@ fn link_local_next_hops_have_one_form() {
     let cases = [
         (
             [global(1), link_local(1)].concat(),
-            NextHop::V6WithLinkLocal(g, l),
+            NextHop::V6WithLinkLocal(g, l, 0),
         ),
         ([global(1), global(2)].concat(), NextHop::V6(g)),
         ([global(1), [0; 16]].concat(), NextHop::V6(g)),
         (
             [[0; 16], link_local(1)].concat(),
-            NextHop::V6WithLinkLocal(none, l),
+            NextHop::V6WithLinkLocal(none, l, 0),
         ),
         (
             [link_local(2), link_local(1)].concat(),
-            NextHop::V6WithLinkLocal(none, l),
+            NextHop::V6WithLinkLocal(none, l, 0),
         ),
-        (link_local(1).to_vec(), NextHop::V6WithLinkLocal(none, l)),
+        (link_local(1).to_vec(), NextHop::V6WithLinkLocal(none, l, 0)),
     ];
     for (octets, expected) in cases {
         let reach = attr(0x80, 14, &mp_reach(2, &octets, &[16, 0x20, 1]));

@@ -152,9 +152,9 @@ impl ControlTask {
     pub(super) fn new_spec(&self, settings: &PeerSettings) -> Option<(Arc<Port>, PeerSpec)> {
         let status = self.peers.get(&settings.address)?.entry.view.status();
         let session = status.session.as_ref()?;
-        let (local, remote) = (session.local.ip(), session.remote.ip());
+        let (local, remote) = (session.local, session.remote.ip());
         let place = self.context.interfaces.place(local, remote);
-        let spec = peer::spec::peer_spec(settings, &session.negotiated, local, &place);
+        let spec = peer::spec::peer_spec(settings, &session.negotiated, local.ip(), &place);
         Some((Arc::clone(&session.port), spec))
     }
 

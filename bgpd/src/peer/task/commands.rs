@@ -112,7 +112,7 @@ impl PeerTask {
             // The keepalive interval may be another now.
             up.negotiated = Arc::new(negotiated.clone());
         }
-        let place = self.context.interfaces.place(up.local.ip(), up.remote.ip());
+        let place = self.context.interfaces.place(up.local, up.remote.ip());
         let spec = spec::peer_spec(&self.settings, &up.negotiated, up.local.ip(), &place);
         let port = Arc::clone(&up.port);
         self.context.rib.command(move |rib| {
