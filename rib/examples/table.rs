@@ -126,6 +126,8 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         max_message: 4096,
         import: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],
+        limit_in: [None; 2],
+        limit_out: [None; 2],
         next_hop_self: false,
         weight: 0,
         shared_subnet: false,

@@ -7,7 +7,7 @@ use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
 use crate::dest::{DIRTY, GRAVE, PENDING, State, TOUCHED, Tables};
 use crate::interner::Interner;
-use crate::path::{Path, Paths};
+use crate::path::{Path, Paths, Verdict};
 use crate::peers::Peers;
 use crate::ring::{Mark, Ring};
 use crate::slab::NONE;
@@ -156,6 +156,9 @@ impl Core {
     }
 
     fn begin_path(&mut self, mark: Mark, path: &Path) {
+        if path.verdict() == Verdict::OverLimit {
+            self.peers.counts(path.peer).over_limit[mark.family().index()] += 1;
+        }
         if path.accepted() {
             self.peers.counts(path.peer).accepted[mark.family().index()] += 1;
             if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {
@@ -166,6 +169,9 @@ impl Core {
     }
 
     fn end_path(&mut self, mark: Mark, path: &Path) {
+        if path.verdict() == Verdict::OverLimit {
+            self.peers.counts(path.peer).over_limit[mark.family().index()] -= 1;
+        }
         if path.accepted() {
             self.peers.counts(path.peer).accepted[mark.family().index()] -= 1;
             if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {

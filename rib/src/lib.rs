@@ -21,6 +21,7 @@ mod group;
 mod import;
 mod index;
 mod interner;
+mod limits;
 mod memo;
 mod nexthop;
 mod path;

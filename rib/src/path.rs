@@ -32,11 +32,13 @@ pub enum Verdict {
     PathTooLong = 9,
     /// It went up or across before, and comes from below or across (RFC 9234).
     RouteLeak = 10,
+    /// The peer's prefix limit has no room for it.
+    OverLimit = 11,
 }
 
 impl Verdict {
     /// By number.
-    const ALL: [Verdict; 11] = [
+    const ALL: [Verdict; 12] = [
         Verdict::Accepted,
         Verdict::Policy,
         Verdict::AsLoop,
@@ -48,6 +50,7 @@ impl Verdict {
         Verdict::AsSet,
         Verdict::PathTooLong,
         Verdict::RouteLeak,
+        Verdict::OverLimit,
     ];
 
     fn from_bits(bits: u8) -> Verdict {
@@ -82,6 +85,7 @@ impl fmt::Display for Verdict {
             Verdict::AsSet => "AS_SET in the AS path",
             Verdict::PathTooLong => "AS path too long",
             Verdict::RouteLeak => "route leak: marked ONLY_TO_CUSTOMER",
+            Verdict::OverLimit => "over the prefix limit",
         })
     }
 }

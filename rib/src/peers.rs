@@ -7,6 +7,7 @@ use godwit_bgp::{Family, RouterId, SessionKind};
 use crate::api::{PeerId, PeerSpec};
 use crate::group::Member;
 use crate::import::ClassId;
+use crate::limits::Standing;
 use crate::path::Path;
 
 /// What decisions ask of the peer of a path.
@@ -37,6 +38,8 @@ impl Briefs {
 pub struct Counts {
     pub received: [u64; 2],
     pub accepted: [u64; 2],
+    /// Of those received, what the prefix limit keeps out.
+    pub over_limit: [u64; 2],
     pub best: [u64; 2],
 }
 
@@ -50,6 +53,9 @@ pub struct Peer {
     pub member: Member,
     /// By family.
     pub refreshes: [Refreshes; 2],
+    /// By family.
+    pub standing_in: [Standing; 2],
+    pub standing_out: [Standing; 2],
 }
 
 /// The refreshes of one family that a peer made (RFC 7313). Counted in a

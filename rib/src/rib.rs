@@ -23,6 +23,7 @@ use crate::fibview::FibView;
 use crate::group::{Groups, Member};
 use crate::import::Imports;
 use crate::interner::AttrId;
+use crate::limits::Room;
 use crate::nexthop::{NextHopId, Tracking};
 use crate::path::{Path, Verdict};
 use crate::peers::Peer;
@@ -140,6 +141,8 @@ impl Rib {
             import,
             member: Member::default(),
             refreshes: Default::default(),
+            standing_in: Default::default(),
+            standing_out: Default::default(),
         });
         self.own_addresses();
         self.groups.peer_up(id, &mut self.core);
@@ -196,6 +199,8 @@ impl Rib {
             == PeerSpec {
                 import: peer.spec.import.clone(),
                 export: peer.spec.export.clone(),
+                limit_in: peer.spec.limit_in,
+                limit_out: peer.spec.limit_out,
                 ..old
             };
         was.into_iter().for_each(|class| self.imports.leave(class));
@@ -203,11 +208,24 @@ impl Rib {
             self.sweep.request(id, Task::REIMPORT);
         }
         self.groups.spec_changed(id);
+        for family in Family::ALL {
+            self.core.check_limit(id, family);
+            self.relieve(id, family, true);
+        }
         if !policies_alone {
             self.core.peers.spec_changed(id);
             self.own_addresses();
             // It is also the source of routes: others may get them otherwise now.
             self.redecide = Some(Mark::FIRST);
+        }
+    }
+
+    /// Looks again at what the prefix limit kept out, where there is room.
+    pub(crate) fn relieve(&mut self, id: PeerId, family: Family, any: bool) {
+        if self.core.relieve(id, family, any)
+            && self.core.peers.counts(id).over_limit[family.index()] > 0
+        {
+            self.sweep.request(id, Task::REIMPORT);
         }
     }
 
@@ -240,6 +258,9 @@ impl Rib {
         }
         self.withdraw::<V4>(id, update.withdrawn_v4());
         self.withdraw::<V6>(id, update.withdrawn_v6());
+        for family in Family::ALL {
+            self.relieve(id, family, false);
+        }
         let families = Family::ALL.map(|family| update.next_hop(family));
         if families == [None, None] {
             return;
@@ -300,6 +321,7 @@ impl Rib {
             rx_path_id: 0,
             since,
         };
+        let limit = core.enforced_limit(id, A::FAMILY);
         let mut same = None;
         let mut nets = nets;
         let mut batch: SmallVec<[(A::Net, Option<u32>); BATCH]> = SmallVec::new();
@@ -313,11 +335,7 @@ impl Rib {
                 break;
             }
             for (net, found) in &batch {
-                let dest = match found {
-                    Some(dest) => *dest,
-                    None => A::table_mut(&mut core.tables).find_or_insert(*net),
-                };
-                let (verdict, attr) = match same {
+                let (mut verdict, mut attr) = match same {
                     Some(same) => same,
                     None => Verdict::split(evaluated.accept(*net, &mut core.attrs)),
                 };
@@ -326,6 +344,23 @@ impl Rib {
                 } else if evaluated.is_constant() {
                     same = Some((verdict, attr));
                 }
+                if let Some(limit) = &limit {
+                    // Also one that came earlier in this batch.
+                    let dest = A::table(&core.tables).find(*net);
+                    let mark = dest.map(|dest| Mark::new(A::FAMILY, dest));
+                    let room = core.room(id, A::FAMILY, limit, mark, verdict);
+                    if room != Room::Yes {
+                        core.attrs.release(attr);
+                        (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);
+                    }
+                    if room == Room::Full {
+                        continue;
+                    }
+                }
+                let dest = match found {
+                    Some(dest) => *dest,
+                    None => A::table_mut(&mut core.tables).find_or_insert(*net),
+                };
                 core.attrs.retain(attr_in);
                 path.flags = Path::flags_of(verdict, false);
                 path.attr = attr;
@@ -333,6 +368,7 @@ impl Rib {
             }
         }
         core.attrs.release(attr_in);
+        core.check_limit(id, A::FAMILY);
     }
 
     /// A peer begins to announce all its routes of a family again (RFC 7313):
@@ -460,6 +496,7 @@ impl Rib {
         let Some(counts) = self.core.peers.counts.get(usize::from(id.0)) else {
             return PeerCounters::default();
         };
+        let peer = self.core.peers.up(id);
         let group = self.groups.of(id, &self.core);
         let advertised = |f: usize| group.map_or(0, |group| group.output[f].count_for(id));
         PeerCounters {
@@ -468,10 +505,9 @@ impl Rib {
             rejected: [0, 1].map(|f| counts.received[f] - counts.accepted[f]),
             best: counts.best,
             advertised: [advertised(0), advertised(1)],
-            refreshing: [0, 1].map(|f| {
-                let peer = self.core.peers.up(id);
-                peer.is_some_and(|peer| peer.refreshes[f].under_way)
-            }),
+            over_limit: counts.over_limit,
+            dropped: [0, 1].map(|f| peer.map_or(0, |peer| peer.standing_in[f].dropped)),
+            refreshing: [0, 1].map(|f| peer.is_some_and(|peer| peer.refreshes[f].under_way)),
         }
     }
 

@@ -5,6 +5,8 @@
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::import::Imports;
+use crate::interner::AttrId;
+use crate::limits::Room;
 use crate::path::{Path, Verdict};
 use crate::peers::{Missed, Peers};
 use crate::ring::Mark;
@@ -35,6 +37,15 @@ struct Work {
     missed: [Missed; 2],
 }
 
+/// Peers with which a pass is through.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The last of their paths is gone.
+    pub removed: Vec<PeerId>,
+    /// What they did not announce again is gone.
+    pub purged: Vec<PeerId>,
+}
+
 /// The pass under way and what waits for the next.
 #[derive(Debug, Default)]
 pub struct Sweep {
@@ -52,14 +63,13 @@ impl Sweep {
         }
     }
 
-    /// Goes on. Peers whose removal is complete go to `gone`. True: there is
-    /// more.
+    /// Goes on. True: there is more.
     pub fn work(
         &mut self,
         units: &mut usize,
         core: &mut Core,
         imports: &mut Imports,
-        gone: &mut Vec<PeerId>,
+        done: &mut Done,
     ) -> bool {
         let Some(mut at) = self.at else {
             return self.begin(&core.peers);
@@ -67,7 +77,7 @@ impl Sweep {
         let mut found: Vec<(PeerId, Task)> = Vec::new();
         loop {
             if self.nothing_left(core) {
-                return self.finish(&mut core.peers, gone);
+                return self.finish(&mut core.peers, done);
             }
             let mark = match core.tables.next_live(at, units) {
                 Ok(mark) => mark,
@@ -75,7 +85,7 @@ impl Sweep {
                     self.at = Some(next);
                     return true;
                 }
-                Err(None) => return self.finish(&mut core.peers, gone),
+                Err(None) => return self.finish(&mut core.peers, done),
             };
             let mut id = core.state(mark).paths;
             while id != NONE {
@@ -129,18 +139,19 @@ impl Sweep {
         })
     }
 
-    fn finish(&mut self, peers: &mut Peers, gone: &mut Vec<PeerId>) -> bool {
+    fn finish(&mut self, peers: &mut Peers, done: &mut Done) -> bool {
         self.at = None;
         for (peer, work) in self.work.iter().enumerate() {
             let id = PeerId(peer as u16);
             if work.task.has(Task::REMOVE) {
-                gone.push(id);
+                done.removed.push(id);
             } else if work.task.has(Task::PURGE)
                 && let Some(peer) = peers.at_mut(id)
             {
                 for (refreshes, missed) in peer.refreshes.iter_mut().zip(work.missed) {
                     refreshes.swept(missed);
                 }
+                done.purged.push(id);
             }
         }
         !self.waiting.is_empty()
@@ -158,7 +169,14 @@ fn reimport(mark: Mark, id: PeerId, core: &mut Core, imports: &mut Imports) {
     let mut evaluated = imports.evaluate(class, asn, path.attr_in, &core.config, &core.attrs);
     let accepted = evaluated.accept(net, &mut core.attrs);
     core.attrs.retain(path.attr_in);
-    let (verdict, attr) = Verdict::split(accepted);
+    let (mut verdict, mut attr) = Verdict::split(accepted);
+    let family = mark.family();
+    if let Some(limit) = core.enforced_limit(id, family)
+        && core.room(id, family, &limit, Some(mark), verdict) != Room::Yes
+    {
+        core.attrs.release(attr);
+        (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);
+    }
     core.put_path(
         mark,
         Path {

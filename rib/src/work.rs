@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 
+use godwit_bgp::Family;
+
 use crate::api::RibEvent;
 use crate::core::{Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, TOUCHED};
 use crate::rib::Rib;
 use crate::slab::NONE;
+use crate::sweep::Done;
 
 /// Destinations decided, swept or freed before something else has its turn.
 const TURN: usize = 1024;
@@ -38,12 +41,17 @@ impl Rib {
     fn sweep(&mut self, units: &mut usize) -> bool {
         let mut turn = TURN.min(*units);
         let given = turn;
-        let mut gone = Vec::new();
+        let mut done = Done::default();
         let more = self
             .sweep
-            .work(&mut turn, &mut self.core, &mut self.imports, &mut gone);
+            .work(&mut turn, &mut self.core, &mut self.imports, &mut done);
         *units -= given - turn;
-        for id in gone {
+        for id in done.purged {
+            for family in Family::ALL {
+                self.relieve(id, family, true);
+            }
+        }
+        for id in done.removed {
             if let Some(peer) = self.core.peers.at(id) {
                 let import = peer.import;
                 import

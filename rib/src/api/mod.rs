@@ -11,7 +11,7 @@ pub use read::{
     RoutePage, RouteQuery, RouteView, Summary, WhyNot,
 };
 pub use rules::{ExportRules, ImportRules};
-pub use spec::{LocalRoute, PeerSpec, RibConfig};
+pub use spec::{Counted, LocalRoute, PeerSpec, PrefixLimit, RibConfig};
 
 /// A peer of the RIB from [`peer_up`](crate::Rib::peer_up) until the
 /// [`RibEvent::PeerGone`] that follows [`peer_down`](crate::Rib::peer_down).
@@ -38,6 +38,22 @@ pub enum TapPoll {
     Lapped,
 }
 
+/// What is to be said of a prefix limit; once, until there are clearly fewer.
+/// Numbers are of prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitNews {
+    InNear(Family, u64),
+    InExceeded(Family, u64),
+    /// There is room again. What was kept out and remembered is looked at anew;
+    /// of what was `dropped` only the peer knows.
+    InRelieved {
+        family: Family,
+        dropped: u64,
+    },
+    OutNear(Family, u64),
+    OutExceeded(Family, u64),
+}
+
 /// What the RIB tells the daemon, unasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RibEvent {
@@ -57,6 +73,8 @@ pub enum RibEvent {
     TrackNextHop(NextHop),
     /// No path needs it any more.
     UntrackNextHop(NextHop),
+    /// A peer is near a prefix limit, past it, or below again.
+    Limit(PeerId, LimitNews),
     /// The last path of a peer that went down is gone, and its id is free.
     PeerGone(PeerId),
 }

@@ -175,6 +175,10 @@ pub struct PeerCounters {
     /// Prefixes whose best path is its.
     pub best: [u64; Family::COUNT],
     pub advertised: [u64; Family::COUNT],
+    /// Kept out by the prefix limit, and remembered; part of `rejected`.
+    pub over_limit: [u64; Family::COUNT],
+    /// Announcements that the prefix limit turned away and nobody remembers.
+    pub dropped: [u64; Family::COUNT],
     /// It has begun to announce all anew and is not through (RFC 7313).
     pub refreshing: [bool; Family::COUNT],
 }

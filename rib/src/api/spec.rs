@@ -33,6 +33,29 @@ pub struct RibConfig {
     pub fib: bool,
 }
 
+/// How many prefixes of one family may come from a peer, or go to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixLimit {
+    pub max: u32,
+    /// So many, and [`RibEvent::Limit`](super::RibEvent::Limit) says that the
+    /// limit is near.
+    pub warn_from: u32,
+    /// Which prefixes count; of those to a peer all that it is sent.
+    pub count: Counted,
+    /// In: what is over it is kept out. Out: the peer is sent nothing any more.
+    /// Not enforced, it only tells.
+    pub enforced: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// All that the peer announces.
+    #[default]
+    Received,
+    /// What the import policy lets through.
+    Accepted,
+}
+
 /// What holds for one peer while its session is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSpec {
@@ -66,6 +89,8 @@ pub struct PeerSpec {
     pub max_message: usize,
     pub import: [PolicyRef; Family::COUNT],
     pub export: [PolicyRef; Family::COUNT],
+    pub limit_in: [Option<PrefixLimit>; Family::COUNT],
+    pub limit_out: [Option<PrefixLimit>; Family::COUNT],
     /// Internal peers: send routes that were not reflected with ourselves as
     /// next hop.
     pub next_hop_self: bool,

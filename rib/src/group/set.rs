@@ -222,7 +222,10 @@ impl Groups {
     pub fn poll(&mut self, id: PeerId, max: usize, out: &mut Vec<Bytes>, core: &mut Core) -> bool {
         let at = core.peers.at(id).and_then(|peer| peer.member.group);
         match at.and_then(|at| self.groups[at as usize].as_mut()) {
-            Some(group) => group.poll(id, max, out, core, &mut self.seq),
+            Some(group) => {
+                let n = [0, 1].map(|f| group.output[f].count_for(id));
+                core.may_be_sent(id, n) && group.poll(id, max, out, core, &mut self.seq)
+            }
             None => false,
         }
     }

@@ -236,6 +236,8 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         max_message: lot.pick(&[4096, 65535]),
         import: [policy(lot), policy(lot)],
         export: [policy(lot), policy(lot)],
+        limit_in: [None; 2],
+        limit_out: [None; 2],
         next_hop_self: lot.one_in(3),
         shared_subnet: lot.one_in(3),
         weight: lot.pick(&[0, 0, 0, 5, 40_000]),

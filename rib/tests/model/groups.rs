@@ -8,12 +8,20 @@ use godwit_policy::route::{
     NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SetSpec, Then,
 };
 use godwit_rib::{
-    InKey, KNOBS, PeerId, PrefixFilter, RibConfig, RouteQuery, RouteView, Verdict, WhyNot,
+    Counted, InKey, KNOBS, PeerId, PrefixFilter, PrefixLimit, RibConfig, RouteQuery, RouteView,
+    Verdict, WhyNot,
 };
 use ipnet::IpNet;
 
 use crate::rules::{NET, config, external, inside, net, spec, via, world};
 use crate::world::World;
+
+const LIMIT: PrefixLimit = PrefixLimit {
+    max: 1,
+    warn_from: 1,
+    count: Counted::Received,
+    enforced: true,
+};
 
 #[test]
 fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
@@ -59,6 +67,8 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "max_message" => other.max_message = 65535,
                 "import" => other.import[0] = PolicyRef::reject_all(),
                 "export" => other.export[1] = PolicyRef::reject_all(),
+                "limit_in" => other.limit_in[0] = Some(LIMIT),
+                "limit_out" => other.limit_out[0] = Some(LIMIT),
                 "next_hop_self" => other.next_hop_self = true,
                 "weight" => other.weight = 7,
                 "shared_subnet" => other.shared_subnet = true,

@@ -5,6 +5,7 @@
 
 mod draw;
 mod groups;
+mod limits;
 mod naive;
 mod numbers;
 mod random;

@@ -59,6 +59,8 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         max_message: 4096,
         import: [PolicyRef::accept_all(), PolicyRef::accept_all()],
         export: [PolicyRef::accept_all(), PolicyRef::accept_all()],
+        limit_in: [None; 2],
+        limit_out: [None; 2],
         next_hop_self: false,
         shared_subnet: false,
         weight: 0,

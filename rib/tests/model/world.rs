@@ -12,7 +12,7 @@ use godwit_bgp::wire::{
 use godwit_bgp::{Family, NextHop};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
-    FibAck, FibChange, FibTarget, KernelOptions, LocalRoute, NextHopSet, NextHopSetId,
+    FibAck, FibChange, FibTarget, KernelOptions, LimitNews, LocalRoute, NextHopSet, NextHopSetId,
     NextHopState, PeerId, PeerSpec, Rib, RibConfig, RibEvent, TapId, TapPoll,
 };
 use ipnet::IpNet;
@@ -46,6 +46,8 @@ pub struct World {
     pub tapped: BTreeSet<IpNet>,
     /// By peer and family: what it has not announced again since it began to.
     stale: BTreeMap<(u16, usize), BTreeSet<IpNet>>,
+    /// What was said of prefix limits.
+    pub limits: Vec<(PeerId, LimitNews)>,
     pub now: Duration,
 }
 
@@ -70,6 +72,7 @@ impl World {
             tap,
             tapped: BTreeSet::new(),
             stale: BTreeMap::new(),
+            limits: Vec::new(),
             now: Duration::ZERO,
         }
     }
@@ -234,6 +237,7 @@ impl World {
                     }
                 }
                 RibEvent::UntrackNextHop(next_hop) => assert!(self.tracked.remove(&next_hop)),
+                RibEvent::Limit(id, news) => self.limits.push((id, news)),
                 RibEvent::PeerGone(id) => assert!(self.gone.insert(id)),
                 RibEvent::FramesReady(id) if self.remotes.contains_key(&id.0) => {
                     self.ready.insert(id);
