@@ -43,6 +43,9 @@ pub struct PeerStatus {
     pub remote_asn: Option<Asn>,
     /// Only while Established.
     pub session: Option<SessionStatus>,
+    /// Only while not Established: what the session waits for, and until when
+    /// at the longest.
+    pub waiting: Option<(String, Option<SystemTime>)>,
     /// Why the last session ended or did not come up.
     pub last_error: Option<(SystemTime, SessionError)>,
 }

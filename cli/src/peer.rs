@@ -9,12 +9,14 @@ use godwit_proto::v1::{
     ResetPeerRequest, SessionState,
 };
 
+use self::limit::LimitArg;
 use self::path::PathArgs;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
+mod limit;
 mod path;
 mod show;
 
@@ -157,6 +159,13 @@ pub struct Add {
     /// Both, unless some are named.
     #[arg(long, value_enum, value_name = "FAMILY")]
     family: Vec<FamilyArg>,
+    /// Prefixes that it may announce, as `ipv4-unicast=1000:restart:15m`; then
+    /// warn, discard, restart or disable.
+    #[arg(long, value_name = "FAMILY=MAX[:THEN[:SPAN]]", value_parser = limit::parse)]
+    prefix_limit: Vec<LimitArg>,
+    /// The same for what it is sent; warn, restart or disable.
+    #[arg(long, value_name = "FAMILY=MAX[:THEN[:SPAN]]", value_parser = limit::parse)]
+    prefix_limit_out: Vec<LimitArg>,
     #[command(flatten)]
     path: PathArgs,
 }
@@ -275,6 +284,12 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
             .transpose()
             .map_err(|e| Failure::Usage(format!("--{option}: {e}")))
     };
+    let limits = limit::messages(&add.prefix_limit, &add.prefix_limit_out);
+    // The API wants the families that limits are for to be named.
+    let families = match (add.family.is_empty(), limits.is_empty()) {
+        (true, false) => FamilyArg::value_variants(),
+        _ => &add.family,
+    };
     Ok(PeerSpec {
         address: add.address.clone(),
         group: add.group.clone().unwrap_or_default(),
@@ -291,7 +306,8 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         extended_next_hop: add.extended_next_hop.then_some(true),
         import: add.import.clone(),
         export: add.export.clone(),
-        families: add.family.iter().map(|f| f.number()).collect(),
+        families: families.iter().map(|f| f.number()).collect(),
+        limits,
         multihop: add.multihop.map(u32::from),
         path: Some(add.path.message()),
         weight: add.weight,

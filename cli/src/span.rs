@@ -56,6 +56,12 @@ pub fn age(then: Option<&Timestamp>) -> String {
         .unwrap_or_else(|| "-".into())
 }
 
+/// Time from now to then.
+pub fn until(then: &Timestamp) -> String {
+    let then = SystemTime::try_from(*then).unwrap_or(SystemTime::UNIX_EPOCH);
+    short(then.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
 /// A span of the API; "-" where there is none.
 pub fn of(span: Option<&prost_types::Duration>) -> String {
     span.map_or_else(|| "-".into(), ToString::to_string)

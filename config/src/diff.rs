@@ -176,6 +176,8 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         families,
         import,
         export,
+        prefix_limit,
+        prefix_limit_out,
         path,
     } = old;
     let PathConfig {
@@ -264,6 +266,16 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         ),
         ("import", policy(import, &new.import), Effect::Import),
         ("export", policy(export, &new.export), Effect::Export),
+        (
+            "prefix-limit",
+            *prefix_limit != new.prefix_limit,
+            Effect::InPlace,
+        ),
+        (
+            "prefix-limit-out",
+            *prefix_limit_out != new.prefix_limit_out,
+            Effect::InPlace,
+        ),
         (
             "next-hop-self",
             *next_hop_self != new.next_hop_self,

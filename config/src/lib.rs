@@ -23,8 +23,8 @@ pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    ApiConfig, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
-    PeerConfig, PeerKey, PolicyChain, RemoteAs, RouterConfig,
+    ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig,
+    OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
 };
 pub use parse::{load, parse};
 pub use path::{LocalAs, PathConfig, PathSettings};

@@ -135,13 +135,81 @@ pub struct PeerConfig {
     pub import: [PolicyChain; Family::COUNT],
     pub export: [PolicyChain; Family::COUNT],
     pub path: PathConfig,
+    /// By [`Family::index`].
+    pub prefix_limit: [Option<PrefixLimit>; Family::COUNT],
+    pub prefix_limit_out: [Option<PrefixLimit>; Family::COUNT],
 }
 
 impl PeerConfig {
+    /// What limits routes of this family from the peer.
+    pub fn limit_in(&self, family: Family) -> Option<PrefixLimit> {
+        self.prefix_limit.get(family.index()).copied().flatten()
+    }
+
+    /// What limits routes of this family to the peer.
+    pub fn limit_out(&self, family: Family) -> Option<PrefixLimit> {
+        self.prefix_limit_out.get(family.index()).copied().flatten()
+    }
+
     /// TTL or hop limit to send with (RFC 4271 leaves it open; external peers
     /// are one hop away unless told otherwise).
     pub fn ttl(&self) -> u8 {
         self.multihop.unwrap_or(if self.external { 1 } else { 255 })
+    }
+}
+
+/// The most prefixes of one family from a peer, or to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PrefixLimit {
+    /// At least 1.
+    pub max: u32,
+    pub then: LimitAction,
+    /// 1 to 100, per cent of `max`.
+    pub warn_at: u8,
+    /// Of what comes from the peer; of what goes to it `Received`.
+    pub count: LimitCount,
+}
+
+/// What happens past a prefix limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitAction {
+    Warn,
+    /// Not of what goes to the peer.
+    Discard,
+    /// The session ends and is refused this long.
+    Restart(Duration),
+    /// The session ends and stays down.
+    Disable,
+}
+
+impl LimitAction {
+    /// As the file says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LimitAction::Warn => "warn",
+            LimitAction::Discard => "discard",
+            LimitAction::Restart(_) => "restart",
+            LimitAction::Disable => "disable",
+        }
+    }
+}
+
+/// Which prefixes a limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LimitCount {
+    #[default]
+    Received,
+    Accepted,
+}
+
+impl PrefixLimit {
+    pub const WARN_AT: u8 = 80;
+    pub const RESTART_AFTER: Duration = Duration::from_secs(15 * 60);
+
+    /// As many prefixes as `warn_at` says; at least 1.
+    pub fn warn_from(&self) -> u32 {
+        let part = u64::from(self.max) * u64::from(self.warn_at) / 100;
+        u32::try_from(part).unwrap_or(self.max).max(1)
     }
 }
 

@@ -15,8 +15,8 @@ use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::model::{
-    ApiConfig, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
-    PeerConfig, PeerKey, RouterConfig,
+    ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig,
+    OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit, RouterConfig,
 };
 use crate::path;
 use crate::policies;
@@ -291,7 +291,72 @@ fn families(table: &Table<'_>, policies: &PolicySet) -> [Option<FamilySettings>;
         Some(FamilySettings {
             import: policies::names(&table, "import", policies),
             export: policies::names(&table, "export", policies),
+            prefix_limit: prefix_limit(&table, "prefix-limit", &LIMIT_ACTIONS),
+            prefix_limit_out: prefix_limit(&table, "prefix-limit-out", &LIMIT_ACTIONS_OUT),
         })
+    })
+}
+
+const RESTART: LimitAction = LimitAction::Restart(PrefixLimit::RESTART_AFTER);
+static LIMIT_ACTIONS: [(&str, LimitAction); 4] = [
+    ("warn", LimitAction::Warn),
+    ("discard", LimitAction::Discard),
+    ("restart", RESTART),
+    ("disable", LimitAction::Disable),
+];
+static LIMIT_ACTIONS_OUT: [(&str, LimitAction); 3] = [
+    ("warn", LimitAction::Warn),
+    ("restart", RESTART),
+    ("disable", LimitAction::Disable),
+];
+
+fn prefix_limit(
+    family: &Table<'_>,
+    key: &'static str,
+    actions: &'static [(&'static str, LimitAction)],
+) -> Option<PrefixLimit> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let table = family.table(key, &schema::PREFIX_LIMIT)?;
+    let problems = table.problems();
+    let help = "add `max = NUMBER`, the most prefixes";
+    let max = table.required("max", help, values::number(1..=u32::MAX));
+    let then = table.plain("then", values::word(actions));
+    let pause = table.plain(
+        "restart-after",
+        values::duration_within(Duration::from_secs(1), DAY * 7),
+    );
+    let warn_at = table.plain("warn-at", values::number(1..=100));
+    let counts = values::word(&[
+        ("received", LimitCount::Received),
+        ("accepted", LimitCount::Accepted),
+    ]);
+    let count = table.plain("count", counts);
+    let then = match (then.unwrap_or(LimitAction::Warn), pause) {
+        (LimitAction::Restart(_), Some(pause)) => LimitAction::Restart(pause),
+        (then, Some(_)) => {
+            let problem = Problem::new(
+                "`restart-after` is for limits that restart the session",
+                "add `then = \"restart\"`, or take the key out",
+            );
+            let at = table.key_span("restart-after").unwrap_or(table.span());
+            problems.push(problem.at(at).label("has no effect"));
+            then
+        }
+        (then, None) => then,
+    };
+    if actions.len() == LIMIT_ACTIONS_OUT.len() && count.is_some() {
+        let problem = Problem::new(
+            "`count` is for what a peer announces",
+            "take the key out: all that the peer is sent counts",
+        );
+        let at = table.key_span("count").unwrap_or(table.span());
+        problems.push(problem.at(at).label("has no effect"));
+    }
+    Some(PrefixLimit {
+        max: max?.into_inner(),
+        then,
+        warn_at: warn_at.unwrap_or(PrefixLimit::WARN_AT),
+        count: count.unwrap_or_default(),
     })
 }
 

@@ -430,8 +430,51 @@ pub(crate) static FAMILY: Section = Section {
             "the peer's `export`",
             "Policies for routes of this family to the peer.",
         ),
-        planned("prefix-limit"),
+        key(
+            "prefix-limit",
+            "table",
+            "none",
+            "How many prefixes the peer may announce, see below.",
+        ),
+        key(
+            "prefix-limit-out",
+            "table",
+            "none",
+            "How many prefixes the peer may be sent; more mean a mistake of ours. Takes `max`, `then`, `restart-after` and `warn-at`.",
+        ),
         planned("add-path"),
+    ]],
+};
+
+pub(crate) static PREFIX_LIMIT: Section = Section {
+    header: "prefix-limit = { … }",
+    doc: "Below a family; for `prefix-limit-out` too, save for `\"discard\"` and `count`.",
+    keys: &[&[
+        key("max", "1 to 4294967295", "required", "The limit."),
+        key(
+            "then",
+            "`\"warn\"`, `\"discard\"`, `\"restart\"` or `\"disable\"`",
+            "`\"warn\"`",
+            "What happens past it: a log line; new prefixes are kept out and those that were there stay; the session ends with Cease/Maximum Number of Prefixes Reached (RFC 4486) and comes back after `restart-after`; it ends and stays down until `godwit peer enable`.",
+        ),
+        key(
+            "restart-after",
+            "duration",
+            "`\"15m\"`",
+            "With `restart`: how long the peer is refused. `\"1s\"` to `\"7d\"`.",
+        ),
+        key(
+            "warn-at",
+            "1 to 100",
+            "`80`",
+            "Per cent of `max` at which a warning is logged; and below which there is room again after `discard`.",
+        ),
+        key(
+            "count",
+            "`\"received\"` or `\"accepted\"`",
+            "`\"received\"`",
+            "Count all that the peer announces, or what its import policies let through.",
+        ),
     ]],
 };
 
@@ -646,6 +689,7 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &PATH,
     &LOCAL_AS,
     &FAMILY,
+    &PREFIX_LIMIT,
     &RULE,
     &MATCH,
     &SET,
@@ -671,6 +715,11 @@ mod tests {
             (&LOCAL_AS, "[[peer]]\nlocal-as = { ", " }"),
             (&FAMILIES, "[peer-group.g.family]\n", ""),
             (&FAMILY, "[peer-group.g.family.ipv6-unicast]\n", ""),
+            (
+                &PREFIX_LIMIT,
+                "[peer-group.g.family.ipv6-unicast]\nprefix-limit = { ",
+                " }",
+            ),
             (&POLICY, "[policy]\n", ""),
             (&RULE, "[[policy.route.p]]\n", ""),
             (&MATCH, "[[policy.route.p]]\nmatch = { ", " }"),

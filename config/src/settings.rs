@@ -10,7 +10,7 @@ use godwit_bgp::{Asn, Family};
 use godwit_policy::route::{PolicyRef, PolicySet};
 
 use crate::error::Problem;
-use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, RemoteAs};
+use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs};
 use crate::path::{self, PathSettings};
 use crate::suggest::closest;
 use crate::values::{hold_time_allowed, no_neighbour};
@@ -48,6 +48,8 @@ pub struct PeerSettings {
 pub struct FamilySettings {
     pub import: Option<Vec<String>>,
     pub export: Option<Vec<String>>,
+    pub prefix_limit: Option<PrefixLimit>,
+    pub prefix_limit_out: Option<PrefixLimit>,
 }
 
 /// Places of keys in the file; empty for what did not come from one.
@@ -135,6 +137,16 @@ impl<'a> Merged<'a> {
         let named = |settings: &&PeerSettings| settings.families.iter().any(Option::is_some);
         let own = Some(self.own).filter(named);
         own.or(self.group.filter(named)).map(|s| &s.families)
+    }
+
+    /// What the more special one says of a family.
+    fn of_family<T>(
+        &self,
+        family: Family,
+        field: impl Fn(&FamilySettings) -> Option<T>,
+    ) -> Option<T> {
+        let of = |settings: &PeerSettings| field(settings.families.get(family.index())?.as_ref()?);
+        of(self.own).or_else(|| self.group.and_then(of))
     }
 
     /// The policies of one direction and family, the most special that are given.
@@ -258,6 +270,8 @@ impl Resolver<'_> {
             import,
             export,
             path,
+            prefix_limit: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit)),
+            prefix_limit_out: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit_out)),
         })
     }
 

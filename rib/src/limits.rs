@@ -136,15 +136,15 @@ impl Core {
         let Some(peer) = self.peers.up(id) else {
             return false;
         };
-        if !peer.standing_in[f].exceeded {
+        let standing = &peer.standing_in[f];
+        if !standing.exceeded {
             return false;
         }
+        let kept = self.peers.counts[usize::from(id.0)].over_limit[f];
+        let kept_out = standing.dropped > 0 || kept > 0;
         let room = match peer.spec.limit_in[f] {
-            // Nothing is kept out any more.
-            None
-            | Some(PrefixLimit {
-                enforced: false, ..
-            }) => true,
+            None => true,
+            Some(limit) if !limit.enforced && kept_out => true,
             Some(limit) => {
                 let n = self.counted(id, family, limit.count);
                 n < u64::from(limit.max) && (any || n <= u64::from(limit.warn_from))

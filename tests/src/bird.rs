@@ -62,6 +62,16 @@ impl Bird {
         format!("peer{index}")
     }
 
+    /// Loads its configuration as changed by `edit`, until the next change.
+    pub fn edit(&self, edit: &dyn Fn(&str) -> String) {
+        let text = configuration(&self.spec);
+        let new = edit(&text);
+        assert_ne!(text, new, "nothing was edited");
+        self.host.write("bird.conf", &new);
+        let answer = self.ask("configure").unwrap_or_default();
+        assert!(answer.contains("Reconfigur"), "BIRD says: {answer}");
+    }
+
     fn reconfigure(&self) {
         self.host.write("bird.conf", &configuration(&self.spec));
         let answer = self.ask("configure").unwrap_or_default();

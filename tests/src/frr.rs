@@ -65,7 +65,8 @@ impl Frr {
         all.get_mut(address.to_string()).map(Value::take)
     }
 
-    fn configure(&self, lines: &[&str]) {
+    /// Lines of configuration, from the top.
+    pub fn configure(&self, lines: &[&str]) {
         let commands: Vec<&str> = ["configure terminal"]
             .into_iter()
             .chain(lines.iter().copied())

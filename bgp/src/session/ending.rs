@@ -27,6 +27,8 @@ pub(super) enum After {
     Retry,
     /// Connect again at once.
     Restart,
+    /// Whoever ended it has said what comes next.
+    AsItIs,
 }
 
 impl Session {
@@ -74,7 +76,7 @@ impl Session {
         let mut after = after;
         if state == State::Established {
             self.left_established(ending, now);
-        } else if collision {
+        } else if collision && after != After::AsItIs {
             after = After::Retry;
         }
         if self.conns.is_empty() && self.attempt.is_none() {
@@ -128,6 +130,7 @@ impl Session {
                     lenient: self.failures == 1,
                 };
             }
+            After::AsItIs => {}
             After::Retry => self.run = Run::Running,
             After::Restart => self.start_running(now),
         }

@@ -11,7 +11,7 @@ use super::conn::{Conn, Phase};
 use super::counters::Counters;
 use super::ending::{After, Ending};
 use super::faults;
-use super::io::{Action, ConnId, Direction, Input, SessionError, State};
+use super::io::{Action, ConnId, Direction, Input, SessionError, State, Waiting};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
 use crate::types::Family;
@@ -154,6 +154,18 @@ impl Session {
                     self.end(at, Ending::Send(fault), After::Hold, now);
                 }
             }
+            Input::Hold { fault, pause } => {
+                if self.established_at().is_some() {
+                    self.run = match pause {
+                        None => Run::Stopped,
+                        Some(pause) => Run::IdleHold {
+                            until: now.saturating_add(pause),
+                            lenient: false,
+                        },
+                    };
+                    self.end_all(&fault, After::AsItIs, now);
+                }
+            }
             Input::Connected(id) => self.connected(id, now),
             Input::Accepted(id) => self.accepted(id, now),
             Input::ConnectFailed(id, why) => self.connect_failed(id, why, now),
@@ -192,6 +204,34 @@ impl Session {
             (Run::Running, None) => State::Active,
             _ => State::Idle,
         }
+    }
+
+    /// Neither stopped nor in an IdleHoldTime.
+    pub fn is_running(&self) -> bool {
+        self.run == Run::Running
+    }
+
+    /// Why the session is not up yet; `None`: it is.
+    pub fn waiting(&self) -> Option<Waiting> {
+        if let Some(conn) = self.conns.iter().max_by_key(|c| c.state()) {
+            let until = conn.timers.hold_deadline();
+            return (conn.state() != State::Established).then_some(Waiting::Message { until });
+        }
+        Some(match (self.run, self.attempt, self.retry_at) {
+            (Run::Stopped, ..) => Waiting::Start,
+            (Run::IdleHold { until, lenient }, ..) => Waiting::Hold {
+                until,
+                failures: self.failures.max(u32::from(lenient)),
+            },
+            (Run::Running, Some(attempt), _) => Waiting::Answer {
+                until: attempt.deadline,
+            },
+            (Run::Running, None, Some(until)) => Waiting::Retry {
+                until,
+                attempts: self.retries,
+            },
+            (Run::Running, None, None) => Waiting::Peer,
+        })
     }
 
     /// When [`state`](Session::state) last changed.

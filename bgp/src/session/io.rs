@@ -59,6 +59,24 @@ impl fmt::Display for State {
     }
 }
 
+/// What a session that is not Established waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// [`Input::ManualStart`].
+    Start,
+    /// In Idle, until the time is over, after this many failures; 0: for
+    /// another reason than failures.
+    Hold { until: Duration, failures: u32 },
+    /// An answer to the attempt to connect.
+    Answer { until: Duration },
+    /// The next attempt to connect, after so many that came to nothing.
+    Retry { until: Duration, attempts: u32 },
+    /// The peer to connect.
+    Peer,
+    /// The peer's OPEN or KEEPALIVE.
+    Message { until: Option<Duration> },
+}
+
 /// What happened outside. Anything about a connection that the session has
 /// closed or never knew is ignored, so late events do no harm.
 #[derive(Clone, Debug)]
@@ -75,6 +93,14 @@ pub enum Input {
     /// Event 8: the caller found a fault that ends the session, for example a
     /// prefix limit (6/1). This goes to the peer, and the next start is damped.
     Fail(Notification),
+    /// Event 8 with a pause that the caller sets: this goes to the peer, which is
+    /// then refused until the time is over, or without one until
+    /// [`ManualStart`](Input::ManualStart), which also cuts the pause short.
+    /// Only while Established.
+    Hold {
+        fault: Notification,
+        pause: Option<Duration>,
+    },
     /// Event 16: the connection asked for by [`Action::Connect`] stands.
     Connected(ConnId),
     /// Event 17: the peer connected to us.

@@ -77,6 +77,6 @@ pub use config::{Capabilities, GracefulRestart, RemoteAs, SessionConfig};
 pub use counters::{Counters, MessageCounts};
 pub use fsm::Session;
 pub use io::{
-    Action, ConnId, Direction, DownReason, ErrorOrigin, Event, Input, SessionError, State,
+    Action, ConnId, Direction, DownReason, ErrorOrigin, Event, Input, SessionError, State, Waiting,
 };
 pub use negotiate::{Negotiated, PeerGracefulRestart};

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::frame::{self, HEADER_LEN, MAX_MESSAGE, MessageType};
 use crate::parse;
+use crate::types::AfiSafi;
 
 /// Error codes (RFC 4271 §4.5, RFC 7313 §5, RFC 9687 §3).
 pub mod code {
@@ -120,6 +121,29 @@ impl Notification {
         Notification::with_data(code::CEASE, subcode, data.freeze())
     }
 
+    /// Cease/Maximum Number of Prefixes Reached, with the family and the limit
+    /// (RFC 4486 §4).
+    pub fn max_prefixes(family: AfiSafi, max: u32) -> Notification {
+        let mut data = BytesMut::with_capacity(7);
+        data.put_u16(family.afi);
+        data.put_u8(family.safi);
+        data.put_u32(max);
+        Notification::with_data(code::CEASE, cease::MAX_PREFIXES, data.freeze())
+    }
+
+    /// The family and limit of a Cease/Maximum Number of Prefixes Reached that
+    /// says them.
+    pub fn prefix_limit(&self) -> Option<(AfiSafi, u32)> {
+        match (self.code, self.subcode, &*self.data) {
+            (code::CEASE, cease::MAX_PREFIXES, &[a, b, safi, m, n, o, p]) => {
+                let afi = u16::from_be_bytes([a, b]);
+                let max = u32::from_be_bytes([m, n, o, p]);
+                Some((AfiSafi { afi, safi }, max))
+            }
+            _ => None,
+        }
+    }
+
     /// The words a peer sent with its Cease (RFC 9003), if they are UTF-8.
     pub fn communication(&self) -> Option<&str> {
         if !carries_words(self.code, self.subcode) {
@@ -231,6 +255,9 @@ impl fmt::Display for Notification {
             Some(name) => write!(f, "/{name}")?,
             None if self.subcode != 0 => write!(f, "/subcode {}", self.subcode)?,
             None => {}
+        }
+        if let Some((family, max)) = self.prefix_limit() {
+            return write!(f, ": {family}, limit {max}");
         }
         let Some(text) = self.communication() else {
             return Ok(());

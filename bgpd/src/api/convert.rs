@@ -10,7 +10,7 @@ use godwit_proto::v1;
 use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
 
-use super::path;
+use super::{limits, path};
 use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
 
 pub fn time(at: SystemTime) -> Option<Timestamp> {
@@ -53,6 +53,11 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         timers: Some(timers(&status)),
         counters: Some(self::counters(&view.figures())),
         last_error: status.last_error.as_ref().map(last_error),
+        waiting_for: status
+            .waiting
+            .as_ref()
+            .map_or(String::new(), |w| w.0.clone()),
+        waiting_until: status.waiting.as_ref().and_then(|w| w.1).and_then(time),
         families: Family::ALL
             .into_iter()
             .filter(|f| config.families[f.index()])
@@ -245,6 +250,10 @@ fn peer_family(
         import: policies(config, &config.import[i]),
         export: policies(config, &config.export[i]),
         refreshing: counters.refreshing[i],
+        prefix_limit: config.prefix_limit[i].as_ref().map(limits::message),
+        prefix_limit_out: config.prefix_limit_out[i].as_ref().map(limits::message),
+        over_limit: counters.over_limit[i],
+        dropped: counters.dropped[i],
     }
 }
 

@@ -15,6 +15,7 @@ mod convert;
 mod daemon;
 mod error;
 mod fib;
+mod limits;
 mod path;
 mod peers;
 mod routes;

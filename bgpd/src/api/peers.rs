@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Stop, convert, error, path};
+use super::{Stop, convert, error, limits, path};
 use crate::control::{Control, NewPeer};
 use crate::status::{PeerEvent, PeerView};
 
@@ -254,6 +254,8 @@ impl Watch {
 fn without_figures(peer: &v1::Peer) -> v1::Peer {
     let families = peer.families.iter().map(|family| v1::PeerFamily {
         refreshing: false,
+        over_limit: 0,
+        dropped: 0,
         received: 0,
         accepted: 0,
         rejected: 0,
@@ -320,6 +322,7 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
     for family in convert::families("peer.families", &spec.families)? {
         families[family.index()] = Some(FamilySettings::default());
     }
+    limits::put(&spec.limits, &mut families)?;
     Ok(NewPeer {
         address: error::address("peer.address", &spec.address)?,
         group: some(spec.group),

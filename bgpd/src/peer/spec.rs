@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use godwit_bgp::session::Negotiated;
 use godwit_bgp::{Family, NextHop};
-use godwit_config::{PathConfig, PeerConfig};
-use godwit_rib::{ExportRules, ImportRules, PeerSpec};
+use godwit_config::{LimitAction, LimitCount, PathConfig, PeerConfig, PrefixLimit};
+use godwit_rib::{Counted, ExportRules, ImportRules, PeerSpec};
 
 use super::settings::PeerSettings;
 use crate::interfaces::Place;
@@ -45,11 +45,28 @@ pub fn peer_spec(
         max_message: negotiated.max_message(),
         import: settings.import(),
         export: settings.export(),
+        limit_in: settings.config.prefix_limit.map(|l| l.map(prefix_limit)),
+        limit_out: settings
+            .config
+            .prefix_limit_out
+            .map(|l| l.map(prefix_limit)),
         next_hop_self: settings.config.next_hop_self,
         shared_subnet,
         weight: settings.config.weight,
         import_rules: import_rules(&settings.config),
         export_rules: export_rules(&settings.config.path),
+    }
+}
+
+fn prefix_limit(limit: PrefixLimit) -> godwit_rib::PrefixLimit {
+    godwit_rib::PrefixLimit {
+        max: limit.max,
+        warn_from: limit.warn_from(),
+        count: match limit.count {
+            LimitCount::Received => Counted::Received,
+            LimitCount::Accepted => Counted::Accepted,
+        },
+        enforced: limit.then != LimitAction::Warn,
     }
 }
 

@@ -2,6 +2,7 @@
 //! RIB's frames, and lets the session decide.
 
 mod commands;
+mod limits;
 mod view;
 
 use std::future::{pending, poll_fn};
@@ -59,7 +60,7 @@ pub(crate) fn spawn(
         clock::now(),
     );
     let view = Arc::new(PeerView {
-        status: ArcSwap::from_pointee(status_of(&settings, &session, None, None)),
+        status: ArcSwap::from_pointee(status_of(&settings, &session, None, None, None)),
         figures: Mutex::default(),
     });
     let task = PeerTask {
@@ -78,6 +79,7 @@ pub(crate) fn spawn(
         published: State::Idle,
         served: false,
         removed: false,
+        held: None,
         next_fault_log: Duration::ZERO,
         state_since: None,
     };
@@ -113,6 +115,8 @@ struct PeerTask {
     /// It has had a connection.
     served: bool,
     removed: bool,
+    /// Why the session is kept down for a while, or until somebody enables it.
+    held: Option<String>,
     next_fault_log: Duration,
     state_since: Option<Duration>,
 }
@@ -156,13 +160,16 @@ impl PeerTask {
                 Wake::Dialed(id, result) => self.dialed(id, result),
                 Wake::Turn => {}
             }
+            self.limits();
             self.expire();
         }
         while self.lingering.join_next().await.is_some() {}
     }
 
     fn over(&self) -> bool {
-        self.removed || (self.served && matches!(self.settings.origin, PeerOrigin::Range(_)))
+        // One that is held down is remembered, so that calling again is no way out.
+        let guest = matches!(self.settings.origin, PeerOrigin::Range(_));
+        self.removed || (guest && self.served && self.held.is_none())
     }
 
     async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Wake {
@@ -223,6 +230,9 @@ impl PeerTask {
             self.session.unread_bytes(id, now);
         }
         self.session.handle_timeout(now);
+        if self.session.is_running() && self.held.take().is_some() {
+            self.changed = true;
+        }
     }
 
     /// Does what the session wants done.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -12,7 +13,7 @@ use std::sync::{Mutex, OnceLock};
 use bytes::Bytes;
 use godwit_bgp::Family;
 use godwit_bgp::wire::Update;
-use godwit_rib::PeerId;
+use godwit_rib::{LimitNews, PeerId};
 use tokio::sync::Notify;
 
 use crate::sync::lock;
@@ -56,6 +57,9 @@ pub struct Port {
     input_bytes: AtomicU64,
     /// The session's number in the RIB, once that thread has taken it up.
     id: OnceLock<PeerId>,
+    /// What the peer's task has not heard of prefix limits: of each kind one.
+    limit_news: Mutex<Vec<LimitNews>>,
+    has_limit_news: AtomicBool,
     /// Families whose End-of-RIB came (RFC 4724 §2).
     end_of_rib: [AtomicBool; Family::COUNT],
 }
@@ -96,6 +100,8 @@ impl Port {
             wake: Notify::new(),
             input_bytes: AtomicU64::new(0),
             id: OnceLock::new(),
+            limit_news: Mutex::default(),
+            has_limit_news: AtomicBool::new(false),
             end_of_rib: Default::default(),
         }
     }
@@ -121,7 +127,25 @@ impl Port {
         let _ = self.id.set(id);
     }
 
-    /// Waits for room in the input or frames in the output; may wake for nothing.
+    /// What was said of prefix limits since it was asked last.
+    pub fn take_limit_news(&self) -> Vec<LimitNews> {
+        if !self.has_limit_news.swap(false, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        mem::take(&mut *lock(&self.limit_news))
+    }
+
+    pub(super) fn limit_news(&self, news: LimitNews) {
+        let mut waiting = lock(&self.limit_news);
+        // The newest of a kind says all that there is to say.
+        waiting.retain(|old| !same_kind(old, &news));
+        waiting.push(news);
+        drop(waiting);
+        self.has_limit_news.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Waits for room in the input, news of limits or frames in the output; may wake for nothing.
     pub async fn changed(&self) {
         self.wake.notified().await;
     }
@@ -143,7 +167,7 @@ impl Port {
         input.batches.push_back(batch);
         self.input_bytes
             .store(input.bytes as u64, Ordering::Relaxed);
-        !std::mem::replace(&mut input.scheduled, true)
+        !mem::replace(&mut input.scheduled, true)
     }
 
     /// Whether the peer may read on. When not, [`Port::changed`] tells when to ask again.
@@ -231,6 +255,18 @@ impl Port {
         }
         again
     }
+}
+
+fn same_kind(a: &LimitNews, b: &LimitNews) -> bool {
+    let kind = |news: &LimitNews| {
+        let (LimitNews::InNear(family, _)
+        | LimitNews::InExceeded(family, _)
+        | LimitNews::InRelieved { family, .. }
+        | LimitNews::OutNear(family, _)
+        | LimitNews::OutExceeded(family, _)) = news;
+        (mem::discriminant(news), *family)
+    };
+    kind(a) == kind(b)
 }
 
 #[cfg(test)]

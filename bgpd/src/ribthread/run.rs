@@ -269,6 +269,11 @@ impl Core {
                         ready.notify_one();
                     }
                 }
+                RibEvent::Limit(id, news) => {
+                    if let Some(session) = self.session(id) {
+                        session.port.limit_news(news);
+                    }
+                }
                 // Looked at on every turn.
                 RibEvent::FibReady | RibEvent::PeerGone(_) => {}
             }

@@ -1,10 +1,11 @@
 //! One peer in full.
 
 use godwit_proto::v1::{
-    Capability, Counters, MessageCounters, Peer, PeerError, PeerSource, Session, SessionKind,
+    Capability, Counters, MessageCounters, Peer, PeerError, PeerFamily, PeerSource, Session,
+    SessionKind,
 };
 
-use super::{asn, chain, path, state_name};
+use super::{asn, chain, limit, path, state_name};
 use crate::failure::Failure;
 use crate::output::{Out, Table, Tone, or_dash};
 use crate::span;
@@ -23,6 +24,11 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
             span::of(timers.keepalive.as_ref()),
             span::of(timers.connect_retry.as_ref()),
         ))?;
+    }
+    if !peer.waiting_for.is_empty() {
+        let until = peer.waiting_until.as_ref();
+        let until = until.map_or_else(String::new, |at| format!(", {} at most", span::until(at)));
+        out.line(format!("waits for {}{until}", peer.waiting_for))?;
     }
     if let Some(error) = &peer.last_error {
         last_error(error, out)?;
@@ -155,7 +161,27 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
             chain(&f.export).into(),
         ]);
     }
-    out.table(&mut table)
+    out.table(&mut table)?;
+    for f in &peer.families {
+        limits(f, out)?;
+    }
+    Ok(())
+}
+
+fn limits(f: &PeerFamily, out: &mut Out) -> Result<(), Failure> {
+    let name = family(f.family);
+    if let Some(limit) = &f.prefix_limit {
+        let mut line = format!("{name}: prefix limit {}", limit::text(limit));
+        if f.over_limit + f.dropped > 0 {
+            let over = format!("; {} over it, {} not remembered", f.over_limit, f.dropped);
+            line += &out.paint(Tone::Warn, &over);
+        }
+        out.line(line)?;
+    }
+    if let Some(limit) = &f.prefix_limit_out {
+        out.line(format!("{name}: prefix limit out {}", limit::text(limit)))?;
+    }
+    Ok(())
 }
 
 fn counters(counters: &Counters, out: &mut Out) -> Result<(), Failure> {

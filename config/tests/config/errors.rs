@@ -174,7 +174,6 @@ fn planned_keys_are_told_from_unknown_ones() {
         "[peer-group.g]\ngraceful-restart = true",
         "[peer-group.g]\npassword-file = 'x'",
         "[peer-group.g]\nttl-security = true",
-        "[peer-group.g.family.ipv4-unicast]\nprefix-limit = { max = 1 }",
         "[peer-group.g.family.ipv4-unicast]\nadd-path = { receive = true }",
     ];
     for text in planned {

@@ -3,6 +3,7 @@
 mod accepted;
 mod errors;
 mod files;
+mod limits;
 mod paths;
 mod reload;
 mod robustness;

@@ -27,6 +27,7 @@ mod full_table;
 mod harness;
 mod hostile;
 mod kernel;
+mod limits;
 mod malformed;
 mod operation;
 mod reflection;

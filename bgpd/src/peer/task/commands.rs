@@ -5,6 +5,7 @@ use std::sync::Arc;
 use godwit_bgp::Family;
 use godwit_bgp::session::{Input, Negotiated};
 use godwit_bgp::wire::notification::cease;
+use godwit_config::PeerConfig;
 
 use super::{PeerTask, spec};
 use crate::clock;
@@ -18,6 +19,7 @@ impl PeerTask {
             PeerCommand::Start => {
                 self.wanted = true;
                 self.settings.disabled = false;
+                self.held = None;
                 self.changed = true;
                 self.session.handle_input(Input::ManualStart, now);
             }
@@ -25,11 +27,13 @@ impl PeerTask {
                 self.wanted = false;
                 // As the status and a later configuration see it.
                 self.settings.disabled = true;
+                self.held = None;
                 self.changed = true;
                 self.session
                     .handle_input(Input::ManualStop { subcode, message }, now);
             }
             PeerCommand::Reset { subcode, message } => {
+                self.release();
                 if self.wanted {
                     self.session
                         .handle_input(Input::Reset { subcode, message }, now);
@@ -79,8 +83,13 @@ impl PeerTask {
         let now = clock::now();
         self.session.set_config(settings.session.clone());
         let passive = self.settings.config.passive != settings.config.passive;
+        let limits = |config: &PeerConfig| (config.prefix_limit, config.prefix_limit_out);
+        let limits = limits(&self.settings.config) != limits(&settings.config);
         let (was, is) = (!self.settings.disabled, !settings.disabled);
         self.settings = settings;
+        if reset || limits || was != is {
+            self.release();
+        }
         if was != is {
             self.wanted = is;
             let input = if is {

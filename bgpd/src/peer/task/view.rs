@@ -1,9 +1,9 @@
 //! What the task shows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use godwit_bgp::session::Session;
+use godwit_bgp::session::{Session, Waiting};
 
 use super::{PeerTask, Up};
 use crate::clock;
@@ -27,6 +27,7 @@ impl PeerTask {
             &self.session,
             self.up.as_ref(),
             self.state_since,
+            self.held.as_deref(),
         ));
         self.view.status.store(Arc::clone(&status));
         self.context.registry.announce(PeerEvent::Changed(status));
@@ -38,6 +39,7 @@ pub(super) fn status_of(
     session: &Session,
     up: Option<&Up>,
     state_since: Option<Duration>,
+    held: Option<&str>,
 ) -> PeerStatus {
     let negotiated = up.map(|up| &up.negotiated);
     PeerStatus {
@@ -59,9 +61,41 @@ pub(super) fn status_of(
             port: Arc::clone(&up.port),
             link: up.link,
         }),
+        waiting: session.waiting().map(|w| waiting(w, held)),
         last_error: session
             .last_error()
             .or_else(|| session.connect_error())
             .map(|e| (clock::wall(e.at), e.clone())),
     }
+}
+
+fn waiting(waiting: Waiting, held: Option<&str>) -> (String, Option<SystemTime>) {
+    let (text, until) = match waiting {
+        Waiting::Start => match held {
+            Some(why) => (format!("`godwit peer enable`: {why}"), None),
+            None => ("`godwit peer enable`".to_owned(), None),
+        },
+        Waiting::Hold { until, failures } => match (held, failures) {
+            (Some(why), _) => (format!("held down: {why}"), Some(until)),
+            (None, 0 | 1) => ("held down after a failure".to_owned(), Some(until)),
+            (None, n) => (
+                format!("held down after {n} failures in a row"),
+                Some(until),
+            ),
+        },
+        Waiting::Answer { until } => {
+            let text = "an answer to the attempt to connect";
+            (text.to_owned(), Some(until))
+        }
+        Waiting::Retry { until, attempts } => {
+            let text = match attempts {
+                0 | 1 => "the next attempt to connect".to_owned(),
+                n => format!("the next attempt to connect, after {n} in vain"),
+            };
+            (text, Some(until))
+        }
+        Waiting::Peer => ("the peer to connect".to_owned(), None),
+        Waiting::Message { until } => ("the peer's next message".to_owned(), until),
+    };
+    (text, until.map(clock::wall))
 }
