@@ -351,6 +351,9 @@ fn write_neighbour(out: &mut String, spec: &RouterSpec, index: usize, n: &Neighb
     if !n.as4 {
         out.push_str("  enable as4 off;\n");
     }
+    for line in &n.extra {
+        writeln!(out, "  {line}").expect("a string");
+    }
     for (wanted, name) in [(n.ipv4, "ipv4"), (n.ipv6, "ipv6")] {
         if wanted {
             writeln!(out, "  {name} {{ import all; export filter announced; }};")

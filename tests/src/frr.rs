@@ -367,6 +367,9 @@ fn configuration(spec: &RouterSpec) -> String {
         if !n.as4 {
             writeln!(out, " neighbor {a} dont-capability-negotiate").expect("a string");
         }
+        for line in &n.extra {
+            writeln!(out, " neighbor {a} {line}").expect("a string");
+        }
     }
     for ipv6 in [false, true] {
         let family = if ipv6 { "ipv6" } else { "ipv4" };

@@ -248,6 +248,9 @@ fn configuration(spec: &RouterSpec, control: &Path) -> String {
         if n.passive {
             out.push_str("\tpassive\n");
         }
+        for line in &n.extra {
+            writeln!(out, "\t{line}").expect("a string");
+        }
         for (wanted, name) in [(n.ipv4, "IPv4"), (n.ipv6, "IPv6")] {
             let what = if wanted { "unicast" } else { "none" };
             writeln!(out, "\tannounce {name} {what}").expect("a string");

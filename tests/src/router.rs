@@ -19,6 +19,9 @@ pub struct Neighbour {
     /// The other end is our route reflector client.
     pub ipv4: bool,
     pub ipv6: bool,
+    /// More about this neighbour in the router's own language: lines of its
+    /// block, in FRR's what follows `neighbor ADDRESS`.
+    pub extra: Vec<String>,
 }
 
 impl Neighbour {
@@ -32,6 +35,7 @@ impl Neighbour {
             hold_time: 90,
             ipv4: true,
             ipv6: true,
+            extra: Vec::new(),
         }
     }
 }

@@ -33,6 +33,10 @@ pub struct Options {
     pub they_speak_as4: bool,
     pub hold_time: u16,
     pub they_announce: Vec<Announce>,
+    /// The AS number that they know us by.
+    pub they_call_us: u32,
+    /// Lines for their configuration of us.
+    pub their_lines: Vec<String>,
     /// Lines for our configuration of `them`.
     pub peer_lines: String,
     /// Lines for our configuration of `raw`.
@@ -49,6 +53,8 @@ impl Default for Options {
             they_speak_as4: true,
             hold_time: 90,
             they_announce: vec![Announce::plain("10.2.0.0/24"), Announce::plain("fd02::/64")],
+            they_call_us: OUR_ASN,
+            their_lines: Vec::new(),
             peer_lines: "import = [\"accept-all\"]\nexport = [\"accept-all\"]\n".to_owned(),
             raw_lines: String::new(),
             sections: String::new(),
@@ -94,7 +100,8 @@ impl<R: Router> Duo<R> {
                     hold_time: options.hold_time,
                     // FRR without capabilities carries nothing but IPv4.
                     ipv6: options.they_speak_as4,
-                    ..Neighbour::new(US, OUR_ASN)
+                    extra: options.their_lines,
+                    ..Neighbour::new(US, options.they_call_us)
                 }],
                 announce: options.they_announce,
             },
