@@ -221,6 +221,34 @@ impl RequestSocket {
         }
     }
 
+    /// Asks for one thing; the answer is its payload. A refusal is an error that
+    /// begins with `what`.
+    pub(crate) fn ask_one(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        what: impl FnOnce() -> String,
+    ) -> Result<Vec<u8>, Error> {
+        let sequence = start(self, kind, REQUEST, body)?;
+        loop {
+            self.receive()?;
+            for message in Messages(&self.read) {
+                if message.sequence != sequence {
+                    continue;
+                }
+                if message.kind != NLMSG_ERROR {
+                    return Ok(message.payload.to_vec());
+                }
+                let (errno, text) = acknowledgement(message.payload, message.flags)?;
+                return Err(Error::Refused {
+                    what: what(),
+                    errno,
+                    text,
+                });
+            }
+        }
+    }
+
     fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         let sent = self
             .socket
@@ -257,9 +285,14 @@ impl RequestSocket {
 
 /// Asks for a dump; the answer is the sequence number of its messages.
 pub(crate) fn start_dump(socket: &mut RequestSocket, kind: u16, body: &[u8]) -> Result<u32, Error> {
+    start(socket, kind, REQUEST | DUMP, body)
+}
+
+/// Sends a question; the answer is the sequence number of its answers.
+fn start(socket: &mut RequestSocket, kind: u16, flags: u16, body: &[u8]) -> Result<u32, Error> {
     socket.sequence = socket.sequence.wrapping_add(1);
     let mut buf = Vec::with_capacity(HEADER + body.len());
-    let start = codec::begin_message(&mut buf, kind, REQUEST | DUMP);
+    let start = codec::begin_message(&mut buf, kind, flags);
     buf.extend_from_slice(body);
     codec::end_message(&mut buf, start);
     codec::set_sequence(&mut buf, start, socket.sequence);
