@@ -52,10 +52,11 @@ use tracing::{info, warn};
 use crate::control::desired::Desired;
 use crate::control::listeners::Listeners;
 use crate::control::task::{ControlTask, Ended, Inputs};
-use crate::control::{Control, Identity, Loaded, Shared, resolve};
+use crate::control::{Control, Identity, Loaded, Ranges, Shared, resolve};
 use crate::identity::{self, StateFile};
 use crate::interfaces::Interfaces;
 use crate::kernel::ToRib;
+use crate::listener::Gate;
 use crate::peer::{self, Registry};
 use crate::ribthread::{self, Inbox, Notices};
 use crate::{api, clock, links};
@@ -162,6 +163,8 @@ impl Engine {
             started: Arc::clone(&config),
             loaded: ArcSwap::from_pointee(loaded),
             listeners: ArcSwap::default(),
+            gate: Arc::new(Gate::new(config.router.connection_rate)),
+            ranges: Ranges::default(),
             registry: Arc::new(Registry::default()),
             rib,
             fib,

@@ -9,14 +9,24 @@
     )
 )]
 
+mod gate;
+mod keys;
+
+pub use gate::{Budget, Gate, Refused};
+pub use keys::{Keys, ListenerStatus};
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use godwit_bgp::wire::Notification;
 use godwit_bgp::wire::notification::{cease, code};
-use godwit_netlink::sockopt;
+use godwit_config::Password;
+use godwit_netlink::sockopt::{self, IpVersion};
+use ipnet::IpNet;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -40,8 +50,11 @@ pub struct Stranger {
     pub address: IpAddr,
 }
 
-/// Opens the socket. `[::]` takes IPv6 alone.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens the socket with these keys. `[::]` takes IPv6 alone.
+pub fn bind(
+    address: SocketAddr,
+    wanted: &BTreeMap<IpNet, Password>,
+) -> io::Result<(TcpListener, Keys)> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => {
@@ -52,19 +65,29 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restart must not wait for the old sessions' TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    // Our answers to a first segment leave with the listener's TTL, and a
+    // neighbour with TTL security drops lower ones (RFC 5082).
+    let version = IpVersion::from(address.ip());
+    sockopt::set_ttl(&socket, version, u8::MAX)?;
+    sockopt::set_network_control(&socket, version)?;
+    sockopt::save_first_segment(&socket)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let mut keys = Keys::default();
+    // Before it listens: nobody gets in without the key.
+    keys.set(address, &socket, wanted);
+    Ok((socket.listen(BACKLOG)?, keys))
 }
 
 /// Accepts until the daemon ends.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     registry: Arc<Registry>,
+    gate: Arc<Gate>,
     strangers: mpsc::Sender<Stranger>,
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => dispatch(stream, from.ip(), &registry, &strangers),
+            Ok((stream, from)) => dispatch(stream, from.ip(), &registry, &gate, &strangers),
             Err(e) if is_the_peers(&e) => debug!("a connection ended before it was accepted: {e}"),
             Err(e) => {
                 warn!("cannot accept connections, trying again: {e}");
@@ -75,19 +98,30 @@ pub async fn serve(
 }
 
 /// Hands a connection to whom it concerns. One that would have to wait is
-/// closed: the neighbour tries again.
+/// closed, and one too many from its address: the neighbour tries again.
 fn dispatch(
     stream: TcpStream,
     address: IpAddr,
     registry: &Registry,
+    gate: &Gate,
     strangers: &mpsc::Sender<Stranger>,
 ) {
+    let now = clock::now();
     let refused = match registry.entry(address) {
-        Some(entry) => entry
+        Some(entry) if gate.admits_peer(&entry.view.budget, now) => entry
             .commands
             .try_send(PeerCommand::Accepted(stream))
             .is_err(),
-        None => strangers.try_send(Stranger { stream, address }).is_err(),
+        Some(entry) => {
+            entry
+                .view
+                .refused("it connects more often than `connection-rate` allows");
+            return;
+        }
+        None if gate.admits_stranger(address, now) => {
+            strangers.try_send(Stranger { stream, address }).is_err()
+        }
+        None => return,
     };
     if refused {
         debug!(peer = %address, "closed a connection: too many at once");
@@ -105,15 +139,50 @@ fn is_the_peers(e: &io::Error) -> bool {
 }
 
 /// Turns strangers away, and says so now and then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Doorman {
+    gate: Arc<Gate>,
     next_log: Duration,
     unlogged: u64,
 }
 
+/// Why a stranger is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Unknown,
+    /// Its range has as many neighbours as it may.
+    RangeFull,
+    /// There are as many peers as the limit of open files allows.
+    DaemonFull,
+}
+
+impl Refusal {
+    fn words(self) -> &'static str {
+        match self {
+            Refusal::Unknown => "no such peer is configured",
+            Refusal::RangeFull => "its range has reached its `limit` of neighbours",
+            Refusal::DaemonFull => "too many peers for the limit of open files",
+        }
+    }
+}
+
 impl Doorman {
+    pub fn new(gate: Arc<Gate>) -> Doorman {
+        Doorman {
+            gate,
+            next_log: Duration::ZERO,
+            unlogged: 0,
+        }
+    }
+
     /// Sends Cease/Connection Rejected and closes.
-    pub fn refuse(&mut self, stranger: Stranger, why: &str) {
+    pub fn refuse(&mut self, stranger: Stranger, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::Unknown => &self.gate.refused.strangers,
+            Refusal::RangeFull | Refusal::DaemonFull => &self.gate.refused.limit,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let why = refusal.words();
         let now = clock::now();
         if now >= self.next_log {
             info!(peer = %stranger.address, others = self.unlogged, "refused a connection: {why}");

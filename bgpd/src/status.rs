@@ -1,16 +1,20 @@
 //! What others may see of a peer, kept by its task and read without asking it.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use godwit_bgp::session::{Counters, Negotiated, SessionError, State};
+use godwit_bgp::wire::Open;
 use godwit_bgp::{Asn, Family, SessionKind};
 use godwit_config::PeerConfig;
 use godwit_rib::PeerId;
 use ipnet::IpNet;
 
+use crate::listener::Budget;
+use crate::netstat::Drops;
 use crate::ribthread::Port;
 use crate::sync::lock;
 
@@ -96,9 +100,69 @@ pub struct PeerFigures {
 pub struct PeerView {
     pub(crate) status: ArcSwap<PeerStatus>,
     pub(crate) figures: Mutex<PeerFigures>,
+    /// For connections that the neighbour opens.
+    pub(crate) budget: Budget,
+    pub(crate) clues: Mutex<Clues>,
+}
+
+/// What tells why a peer is not up, beyond its status.
+#[derive(Clone, Debug, Default)]
+pub struct Clues {
+    /// The latest attempt to connect that failed.
+    pub attempt: Option<Attempt>,
+    /// The latest OPEN of the neighbour, accepted or not.
+    pub open: Option<Open>,
+    /// What the host had dropped when the peer was last set up or up.
+    pub drops: Drops,
+    /// Connections of the neighbour that were closed, and why the latest was.
+    pub refused: u64,
+    pub refusal: Option<(SystemTime, String)>,
+}
+
+/// An attempt to connect that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub at: SystemTime,
+    pub failure: AttemptFailure,
+    /// Segments of the neighbour that the kernel dropped before TCP saw them.
+    pub dropped: u32,
+    /// What the whole host dropped meanwhile.
+    pub drops: Drops,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptFailure {
+    /// Nothing came back in time.
+    Silence,
+    /// The kernel's word.
+    Error(io::ErrorKind, String),
 }
 
 impl PeerView {
+    pub(crate) fn new(status: PeerStatus) -> PeerView {
+        let clues = Clues {
+            drops: Drops::lately(),
+            ..Clues::default()
+        };
+        PeerView {
+            status: ArcSwap::from_pointee(status),
+            figures: Mutex::default(),
+            budget: Budget::default(),
+            clues: Mutex::new(clues),
+        }
+    }
+
+    pub fn clues(&self) -> Clues {
+        lock(&self.clues).clone()
+    }
+
+    /// Notes that a connection of the neighbour's was closed.
+    pub(crate) fn refused(&self, why: impl Into<String>) {
+        let mut clues = lock(&self.clues);
+        clues.refused += 1;
+        clues.refusal = Some((SystemTime::now(), why.into()));
+    }
+
     pub fn status(&self) -> Arc<PeerStatus> {
         self.status.load_full()
     }

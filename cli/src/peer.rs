@@ -131,6 +131,16 @@ pub struct Add {
     /// The neighbour is not on a link of ours: time to live of the packets.
     #[arg(long, value_name = "TTL")]
     multihop: Option<u8>,
+    /// Hops to the neighbour at most, as its packets' TTL proves (RFC 5082): 1
+    /// for one on a link of ours; 0 switches off what the group has on.
+    #[arg(long, value_name = "HOPS", conflicts_with = "multihop")]
+    ttl_security: Option<u8>,
+    /// A file of the daemon's host with the TCP-MD5 key.
+    #[arg(long, value_name = "PATH")]
+    password_file: Option<String>,
+    /// The only interface that the session's packets pass.
+    #[arg(long, value_name = "NAME")]
+    local_interface: Option<String>,
     /// Reflect for it (RFC 4456).
     #[arg(long)]
     route_reflector_client: bool,
@@ -313,6 +323,9 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         weight: add.weight,
         blackhole_community: add.blackhole_community.then_some(true),
         graceful_shutdown: add.graceful_shutdown,
+        ttl_security: add.ttl_security.map(u32::from),
+        password_file: add.password_file.clone().unwrap_or_default(),
+        local_interface: add.local_interface.clone().unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `godwit status` and `godwit stop`: the daemon as a whole.
 
 use godwit_proto::v1::{
-    Family, GetStatusRequest, GetStatusResponse, ListPeersRequest, StopRequest,
+    Family, GetStatusRequest, GetStatusResponse, ListPeersRequest, RefusedConnections, StopRequest,
 };
 
 use crate::client::Client;
@@ -78,6 +78,23 @@ fn identity(status: &GetStatusResponse, out: &mut Out) -> Result<(), Failure> {
         out.line(format!(
             "peers: {} established of {}, {} disabled",
             counts.established, counts.configured, counts.disabled
+        ))?;
+    }
+    for range in &status.ranges {
+        let refused = match range.refused {
+            0 => String::new(),
+            n => format!(", {n} connections refused"),
+        };
+        out.line(format!(
+            "range {}: {} of {} neighbours{refused}",
+            range.range, range.peers, range.limit
+        ))?;
+    }
+    let refused = status.refused.unwrap_or_default();
+    if refused != RefusedConnections::default() {
+        out.line(format!(
+            "connections refused: {} of strangers, {} too many from one address, {} beyond a limit",
+            refused.strangers, refused.rate, refused.limit
         ))?;
     }
     Ok(())

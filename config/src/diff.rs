@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::model::RouterConfig;
 use crate::model::{ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey};
+use crate::password::Password;
 use crate::path::PathConfig;
 
 /// The difference of two configurations, as the daemon applies it.
@@ -167,6 +168,10 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         port,
         local_address,
         multihop,
+        local_interface,
+        ttl_security,
+        password,
+        limit,
         next_hop_self,
         extended_next_hop,
         route_reflector_client,
@@ -212,6 +217,22 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             Effect::Restart,
         ),
         ("multihop", *multihop != new.multihop, Effect::Restart),
+        (
+            "local-interface",
+            *local_interface != new.local_interface,
+            Effect::Restart,
+        ),
+        (
+            "ttl-security",
+            *ttl_security != new.ttl_security,
+            Effect::Restart,
+        ),
+        // Another file with the same key is the same to the neighbour.
+        (
+            "password-file",
+            key_of(password) != key_of(&new.password),
+            Effect::Restart,
+        ),
         ("family", *families != new.families, Effect::Restart),
         ("role", *role != path.role, Effect::Restart),
         (
@@ -320,7 +341,12 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             *refresh_timeout != new.refresh_timeout,
             Effect::InPlace,
         ),
+        ("limit", *limit != new.limit, Effect::NextConnection),
     ]
+}
+
+fn key_of(password: &Option<Password>) -> Option<&[u8]> {
+    password.as_ref().map(Password::key)
 }
 
 /// The same for what is not a peer's.
@@ -334,6 +360,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         link_bandwidth,
         max_paths_external,
         max_paths_internal,
+        connection_rate,
     } = &old.router;
     let FibConfig {
         enabled,
@@ -380,6 +407,11 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         (
             "[router] max-paths-internal",
             *max_paths_internal != router.max_paths_internal,
+            Scope::Live,
+        ),
+        (
+            "[router] connection-rate",
+            *connection_rate != router.connection_rate,
             Scope::Live,
         ),
         ("[fib] enabled", *enabled != fib.enabled, Scope::Daemon),

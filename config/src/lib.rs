@@ -10,6 +10,7 @@ mod docs;
 mod error;
 mod model;
 mod parse;
+mod password;
 mod path;
 mod policies;
 mod reader;
@@ -27,5 +28,7 @@ pub use model::{
     OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
 };
 pub use parse::{load, parse};
+pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use settings::{FamilySettings, KeySpans, PeerSettings};
+pub use values::interface_name;

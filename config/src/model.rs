@@ -11,6 +11,7 @@ use godwit_bgp::{Asn, Family, RouterId};
 use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
 use ipnet::IpNet;
 
+use crate::password::Password;
 use crate::path::PathConfig;
 use crate::settings::PeerSettings;
 
@@ -47,6 +48,8 @@ pub struct RouterConfig {
     pub link_bandwidth: bool,
     pub max_paths_external: u16,
     pub max_paths_internal: u16,
+    /// New connections a second from one address; 0: no limit.
+    pub connection_rate: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +121,15 @@ pub struct PeerConfig {
     /// Hops to the neighbour: the TTL we send with, where not the default of
     /// 1 on an external and 255 on an internal session.
     pub multihop: Option<u8>,
+    /// The session's packets pass this interface or none.
+    pub local_interface: Option<String>,
+    /// Hops to the neighbour at most, as the TTL of its packets proves
+    /// (RFC 5082). Never beside `multihop`.
+    pub ttl_security: Option<u8>,
+    /// The key of TCP-MD5 (RFC 2385).
+    pub password: Option<Password>,
+    /// Of a range: neighbours at most.
+    pub limit: u32,
     pub next_hop_self: bool,
     /// Offer that IPv4 routes have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
@@ -154,7 +166,24 @@ impl PeerConfig {
     /// TTL or hop limit to send with (RFC 4271 leaves it open; external peers
     /// are one hop away unless told otherwise).
     pub fn ttl(&self) -> u8 {
-        self.multihop.unwrap_or(if self.external { 1 } else { 255 })
+        match (self.ttl_security, self.multihop) {
+            // Whatever has passed a router is told by it (RFC 5082 §3).
+            (Some(_), _) => u8::MAX,
+            (None, Some(hops)) => hops,
+            (None, None) if self.external => 1,
+            (None, None) => u8::MAX,
+        }
+    }
+
+    /// The lowest TTL or hop limit that the neighbour's packets may arrive with.
+    pub fn min_ttl(&self) -> Option<u8> {
+        Some(u8::MAX - self.ttl_security?.saturating_sub(1))
+    }
+
+    /// Whether the neighbour is expected on a link of ours: where it is not
+    /// told to be further away.
+    pub fn on_link(&self) -> bool {
+        self.multihop.is_none() && self.ttl_security.is_none_or(|hops| hops == 1)
     }
 }
 

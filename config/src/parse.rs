@@ -81,7 +81,7 @@ fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
     let originate = originate(root, warnings);
     let policy_spec = policies::read(root);
     let policies = compile(&policy_spec, problems);
-    let groups = groups(root, &policies);
+    let groups = groups(root, &policies, warnings);
     let resolver = Resolver {
         asn: router.as_ref().map(|router| router.asn),
         policies: &policies,
@@ -134,6 +134,7 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
     let router_id = table.plain("router-id", values::router_id);
     let cluster_id = table.plain("cluster-id", values::router_id);
     let relax = table.plain("multipath-relax", values::boolean);
+    let connection_rate = table.plain("connection-rate", values::number(0..=10_000));
     let listen = listeners(&table);
     let bandwidth = values::word(&[("use", true), ("ignore", false)]);
     let link_bandwidth = table.plain("link-bandwidth", bandwidth);
@@ -146,6 +147,7 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
         link_bandwidth: link_bandwidth.unwrap_or(true),
         max_paths_external: external,
         max_paths_internal: internal,
+        connection_rate: connection_rate.unwrap_or(10),
     })
 }
 
@@ -217,18 +219,23 @@ fn overlapping<T>(seen: &BTreeMap<IpNet, T>, prefix: IpNet) -> Option<(&IpNet, &
     })
 }
 
-fn groups(root: &Table<'_>, policies: &PolicySet) -> BTreeMap<String, PeerSettings> {
+fn groups(
+    root: &Table<'_>,
+    policies: &PolicySet,
+    warnings: &Problems,
+) -> BTreeMap<String, PeerSettings> {
     root.named("peer-group")
         .into_iter()
         .filter_map(|(name, value)| {
             let table = root.as_table(value, &schema::PEER_GROUP)?;
-            Some((name.get_ref().to_string(), settings(&table, policies)))
+            let settings = settings(&table, policies, warnings);
+            Some((name.get_ref().to_string(), settings))
         })
         .collect()
 }
 
 /// The keys that peers and groups share.
-fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
+fn settings(table: &Table<'_>, policies: &PolicySet, warnings: &Problems) -> PeerSettings {
     const HOUR: Duration = Duration::from_secs(3600);
     let mut spans = KeySpans {
         table: Some(table.span()),
@@ -256,6 +263,14 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
             spans.keys.insert(key, span);
         }
     });
+    let password = take!("password-file", values::password_file);
+    if let Some(password) = password.as_ref().filter(|p| p.is_exposed()) {
+        let problem = Problem::new(
+            "others than its owner can read or change this password file",
+            format!("`chmod 600 {}`", password.file().display()),
+        );
+        warnings.push(problem.at(table.value_span("password-file").unwrap_or_default()));
+    }
     PeerSettings {
         description: None,
         disabled: take!("disabled", values::boolean),
@@ -268,6 +283,10 @@ fn settings(table: &Table<'_>, policies: &PolicySet) -> PeerSettings {
         port: take!("port", values::number(1..=u16::MAX)),
         local_address: take!("local-address", values::unicast),
         multihop: take!("multihop", values::number(2..=u8::MAX)),
+        local_interface: take!("local-interface", values::interface),
+        ttl_security: take!("ttl-security", values::ttl_security),
+        password,
+        limit: None,
         next_hop_self: take!("next-hop-self", values::boolean),
         extended_next_hop: take!("extended-next-hop", values::boolean),
         route_reflector_client: take!("route-reflector-client", values::boolean),
@@ -370,7 +389,8 @@ fn peers(
     let mut seen: BTreeMap<PeerKey, Range<usize>> = BTreeMap::new();
     let mut peers = Vec::new();
     for table in root.tables("peer", &schema::PEER) {
-        let mut own = settings(&table, resolver.policies);
+        let mut own = settings(&table, resolver.policies, warnings);
+        own.limit = limit(&table, &mut own.spans);
         own.description = table.plain("description", values::string);
         let (key, group) = (peer_key(&table), peer_group(&table, groups));
         let (Some((key, span)), Ok(group)) = (key, group) else {
@@ -397,7 +417,50 @@ fn peers(
             Err(found) => found.into_iter().for_each(|problem| problems.push(problem)),
         }
     }
+    warn_of_foreign_keys(&peers, &seen, warnings);
     peers
+}
+
+/// The kernel has no way to except an address from a range's key.
+fn warn_of_foreign_keys(
+    peers: &[PeerConfig],
+    places: &BTreeMap<PeerKey, Range<usize>>,
+    warnings: &Problems,
+) {
+    let keyed: Vec<(IpNet, PeerKey)> = peers
+        .iter()
+        .filter(|peer| peer.password.is_some())
+        .filter_map(|peer| match peer.key {
+            PeerKey::Range(range) => Some((range, peer.key)),
+            PeerKey::Address(_) => None,
+        })
+        .collect();
+    for peer in peers.iter().filter(|peer| peer.password.is_none()) {
+        let around = |range: &IpNet| match peer.key {
+            PeerKey::Address(address) => range.contains(&address),
+            PeerKey::Range(inner) => *range != inner && range.contains(&inner),
+        };
+        if let Some((range, key)) = keyed.iter().find(|(range, _)| around(range))
+            && let (Some(here), Some(there)) = (places.get(&peer.key), places.get(key))
+        {
+            let problem = Problem::new(
+                format!("the key of the range {range} holds for {} too", peer.key),
+                "give it a `password-file` of its own: it cannot connect to us without any",
+            );
+            warnings.push(
+                problem
+                    .at(here.clone())
+                    .label("without a key")
+                    .and(there.clone(), "with a key"),
+            );
+        }
+    }
+}
+
+fn limit(table: &Table<'_>, spans: &mut KeySpans) -> Option<u32> {
+    let span = table.value_span("limit")?;
+    spans.keys.insert("limit", span);
+    table.plain("limit", values::number(1..=30_000))
 }
 
 /// `Err`: it names a group that doesn't exist, which was complained about.

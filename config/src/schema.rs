@@ -154,6 +154,12 @@ pub(crate) static ROUTER: Section = Section {
             "`max-paths`",
             "The same, for internal paths.",
         ),
+        key(
+            "connection-rate",
+            "0 to 10000",
+            "`10`",
+            "New connections a second that one address may open to us, ten times as many at once; more are closed unanswered. An IPv6 stranger's address counts as its /64. 0: no limit.",
+        ),
     ]],
 };
 
@@ -191,6 +197,12 @@ static PEER_ONLY: &[Key] = &[
         "The `[peer-group.NAME]` that gives what this peer doesn't.",
     ),
     key("description", "text", "none", "For people."),
+    key(
+        "limit",
+        "1 to 30000",
+        "`1000`",
+        "Neighbours of a `range` at most; more are refused with Cease/Connection Rejected.",
+    ),
     planned("interface"),
 ];
 
@@ -243,6 +255,24 @@ static PEER_COMMON: &[Key] = &[
         "2 to 255",
         "1 hop on an external session, any on an internal one",
         "Hops to the neighbour at most: the TTL that we send with.",
+    ),
+    key(
+        "local-interface",
+        "name",
+        "any",
+        "The session's packets leave by this interface, and connections that came by another are refused.",
+    ),
+    key(
+        "ttl-security",
+        "boolean, or 1 to 254",
+        "`false`",
+        "Take only packets that can't have come from further away (RFC 5082): `true` from a neighbour on the link, a number from one at most so many hops away. Both ends need it, and it replaces `multihop`.",
+    ),
+    key(
+        "password-file",
+        "absolute path",
+        "none",
+        "A file with the TCP-MD5 key of the session (RFC 2385), at most 80 bytes, and nothing else. A `range`'s key holds for every neighbour in it that has none of its own. A reload reads it again; another key starts the session anew.",
     ),
     key(
         "disabled",
@@ -301,8 +331,7 @@ static PEER_COMMON: &[Key] = &[
     table("family"),
     planned("bfd"),
     planned("graceful-restart"),
-    planned("password-file"),
-    planned("ttl-security"),
+    planned("tcp-ao"),
 ];
 
 /// AS numbers, roles and communities.
@@ -702,6 +731,76 @@ pub(crate) static SECTIONS: &[&Section] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two values of every key that a group can have.
+    fn two_values(key: &str) -> [&'static str; 2] {
+        match key {
+            "remote-as" => ["65001", "'external'"],
+            "hold-time" => ["'30s'", "'60s'"],
+            "keepalive" => ["'2s'", "'3s'"],
+            "connect-retry" | "refresh-timeout" => ["'20s'", "'30s'"],
+            "passive" | "disabled" | "next-hop-self" => ["true", "false"],
+            "as-override" | "enforce-first-as" | "role-strict" => ["true", "false"],
+            "blackhole-community" | "graceful-shutdown" | "extended-next-hop" => ["true", "false"],
+            "local-as" => ["65010", "65011"],
+            "allow-as-in" | "max-as-path-length" | "weight" => ["2", "5"],
+            "remove-private-as" => ["true", "'all'"],
+            "as-set" => ["'withdraw'", "'accept'"],
+            "role" => ["'customer'", "'provider'"],
+            "send-communities" => ["['standard']", "['large']"],
+            "port" => ["1179", "2179"],
+            "local-address" => ["'10.0.0.8'", "'10.0.0.9'"],
+            "multihop" => ["2", "3"],
+            "local-interface" => ["'eth0'", "'eth1'"],
+            "ttl-security" => ["true", "false"],
+            "password-file" => ["'@one'", "'@two'"],
+            // Internal peers only, which the rows' others are not.
+            "route-reflector-client" => ["true", "false"],
+            "import" | "export" => ["['accept-all']", "['reject-all']"],
+            other => panic!("add two values of `{other}` here"),
+        }
+    }
+
+    #[test]
+    fn a_peer_overrides_each_key_of_its_group() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            std::fs::write(directory.path().join(name), name).unwrap();
+        }
+        let files = format!("{}/", directory.path().display());
+        let peer = |key: &str, group: &str, own: &str| {
+            let with = |value: &str| match value {
+                "" => String::new(),
+                value => format!("{key} = {}\n", value.replace('@', &files)),
+            };
+            let asn = match key {
+                "remote-as" => "",
+                "route-reflector-client" => "remote-as = 'internal'\n",
+                "role-strict" => "remote-as = 65002\nrole = 'customer'\n",
+                _ => "remote-as = 65002\n",
+            };
+            let text = format!(
+                "[router]\nasn = 64512\n[peer-group.g]\n{asn}{}\
+                 [[peer]]\naddress = '10.0.0.1'\ngroup = 'g'\n{}",
+                with(group),
+                with(own)
+            );
+            crate::parse("x", &text)
+                .unwrap_or_else(|e| panic!("{text}\n{e}"))
+                .peers[0]
+                .clone()
+        };
+        for key in PEER_GROUP.all_keys().filter(|k| k.status == Status::Built) {
+            let [a, b] = two_values(key.name);
+            assert_ne!(peer(key.name, "", a), peer(key.name, "", b), "{}", key.name);
+            for (group, own) in [(a, b), (b, a)] {
+                let inherited = peer(key.name, group, "");
+                assert_eq!(inherited, peer(key.name, "", group), "{}", key.name);
+                let overridden = peer(key.name, group, own);
+                assert_eq!(overridden, peer(key.name, "", own), "{}", key.name);
+            }
+        }
+    }
 
     /// A value of a type that no key takes: who reads the key says so. A key
     /// that nobody reads would be taken in silence.

@@ -11,6 +11,7 @@ use godwit_policy::route::{PolicyRef, PolicySet};
 
 use crate::error::Problem;
 use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs};
+use crate::password::Password;
 use crate::path::{self, PathSettings};
 use crate::suggest::closest;
 use crate::values::{hold_time_allowed, no_neighbour};
@@ -29,6 +30,12 @@ pub struct PeerSettings {
     pub port: Option<u16>,
     pub local_address: Option<IpAddr>,
     pub multihop: Option<u8>,
+    pub local_interface: Option<String>,
+    /// Hops; 0: off, also where the group has it on.
+    pub ttl_security: Option<u8>,
+    pub password: Option<Password>,
+    /// Of a range only.
+    pub limit: Option<u32>,
     pub next_hop_self: Option<bool>,
     pub extended_next_hop: Option<bool>,
     pub route_reflector_client: Option<bool>,
@@ -64,6 +71,7 @@ const HOLD_TIME: Duration = Duration::from_secs(90);
 const CONNECT_RETRY: Duration = Duration::from_secs(10);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(360);
 const PORT: u16 = 179;
+const LIMIT: u32 = 1000;
 
 impl Config {
     /// A peer made at run time, by the rules of the file: `group` is one of its
@@ -224,6 +232,16 @@ impl Resolver<'_> {
         let path = path::resolve(&own.path, of_group, &session, |key, problem| {
             problems.push(merged.at(key, problem));
         });
+        let ttl_security = merged.take(|s| &s.ttl_security).filter(|hops| *hops > 0);
+        check_ttl(ttl_security, multihop, &merged, &mut problems);
+        let limit = merged.take(|s| &s.limit);
+        if limit.is_some() && matches!(key, PeerKey::Address(_)) {
+            let problem = Problem::new(
+                "one address is one neighbour",
+                "`limit` belongs to a `range`: take it out",
+            );
+            problems.push(merged.at("limit", problem.label("of a `range` only")));
+        }
         let families = merged.families();
         let mut chain = |family, of_family: DirectionOfFamily, of_peer: DirectionOfPeer, key| {
             let names = merged.names(family, of_family, of_peer);
@@ -258,6 +276,10 @@ impl Resolver<'_> {
             port: merged.take(|s| &s.port).unwrap_or(PORT),
             local_address,
             multihop,
+            local_interface: merged.take(|s| &s.local_interface),
+            ttl_security,
+            password: merged.take(|s| &s.password),
+            limit: limit.unwrap_or(LIMIT),
             next_hop_self: merged.take(|s| &s.next_hop_self).unwrap_or(false),
             extended_next_hop: merged.take(|s| &s.extended_next_hop).unwrap_or(false),
             route_reflector_client: client,
@@ -341,6 +363,29 @@ fn check_timers(
         let label = format!("the hold time is {} s", hold_time.as_secs());
         problems.push(merged.at("keepalive", problem.label(label)));
     }
+}
+
+/// RFC 5082 counts down from 255, `multihop` from less.
+fn check_ttl(
+    security: Option<u8>,
+    multihop: Option<u8>,
+    merged: &Merged<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let (Some(_), Some(hops)) = (security, multihop) else {
+        return;
+    };
+    let problem = Problem::new(
+        "`ttl-security` and `multihop` exclude each other",
+        format!(
+            "write `ttl-security = {}` alone for a neighbour so far away, or `ttl-security = false`",
+            hops.min(254)
+        ),
+    );
+    problems.push(merged.at(
+        "ttl-security",
+        problem.label(format!("beside `multihop = {hops}`")),
+    ));
 }
 
 fn check_local_address(

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use godwit_bgp::{Asn, Family, RouterId};
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::model::RemoteAs;
+use crate::password::Password;
 use crate::suggest::closest;
 
 /// Why a value can't be taken.
@@ -304,6 +306,49 @@ pub(crate) fn no_neighbour(address: &IpAddr) -> Option<&'static str> {
         IpAddr::V6(a) if a.is_unicast_link_local() => Some("link-local, without an interface"),
         _ => None,
     }
+}
+
+/// The name of a network interface; it need not be there yet.
+pub(crate) fn interface(value: &DeValue<'_>) -> Read<String> {
+    const HELP: &str = "write its name in quotes, as `ip link` shows it: `\"eth0\"`";
+    let name = str_of(value, "the name of an interface", HELP)?;
+    interface_name(name)
+        .map(|()| name.to_owned())
+        .map_err(|label| Wrong::new("not the name of an interface", label, HELP))
+}
+
+/// Whether Linux can have an interface of this name; else why not.
+pub fn interface_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" | "." | ".." => Err("no interface has this name"),
+        // IFNAMSIZ, with the zero behind it.
+        _ if name.len() > 15 => Err("longer than 15 bytes"),
+        _ if name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c == '\0') => {
+            Err("a character that no name has")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hops, 0 for `false`.
+pub(crate) fn ttl_security(value: &DeValue<'_>) -> Read<u8> {
+    match value.as_bool() {
+        Some(on) => Ok(on.into()),
+        None if value.is_integer() => number(1..=254)(value),
+        None => Err(Wrong::kind(
+            "true, false or a number of hops",
+            value,
+            "write `true` for a neighbour on the link, or the hops to it at most",
+        )),
+    }
+}
+
+/// The key that a file holds.
+pub(crate) fn password_file(value: &DeValue<'_>) -> Read<Password> {
+    let help = "write the path of a file that holds the key: the key itself never stands here";
+    let path = str_of(value, "the path of a file", help)?;
+    Password::read(Path::new(path))
+        .map_err(|e| Wrong::new("this password file can't be used", e.what, e.help))
 }
 
 pub(crate) fn prefix(value: &DeValue<'_>) -> Read<IpNet> {

@@ -343,7 +343,17 @@ fn write_neighbour(out: &mut String, spec: &RouterSpec, index: usize, n: &Neighb
         spec.asn, n.address, n.asn, n.hold_time
     )
     .expect("a string");
-    out.push_str("  direct;\n  connect delay time 1;\n  connect retry time 1;\n");
+    match n.multihop.or(n.ttl_security.filter(|hops| *hops > 1)) {
+        Some(hops) => writeln!(out, "  multihop {hops};").expect("a string"),
+        None => out.push_str("  direct;\n"),
+    }
+    if n.ttl_security.is_some() {
+        out.push_str("  ttl security on;\n");
+    }
+    if let Some(password) = &n.password {
+        writeln!(out, "  password \"{password}\";").expect("a string");
+    }
+    out.push_str("  connect delay time 1;\n  connect retry time 1;\n");
     out.push_str("  error wait time 1, 2;\n  error forget time 3;\n");
     if n.passive {
         out.push_str("  passive;\n");

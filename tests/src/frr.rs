@@ -361,6 +361,15 @@ fn configuration(spec: &RouterSpec) -> String {
         writeln!(out, " neighbor {a} timers {keepalive} {}", n.hold_time).expect("a string");
         writeln!(out, " neighbor {a} timers connect 1").expect("a string");
         writeln!(out, " neighbor {a} advertisement-interval 0").expect("a string");
+        if let Some(password) = &n.password {
+            writeln!(out, " neighbor {a} password {password}").expect("a string");
+        }
+        if let Some(hops) = n.ttl_security {
+            writeln!(out, " neighbor {a} ttl-security hops {hops}").expect("a string");
+        }
+        if let Some(hops) = n.multihop {
+            writeln!(out, " neighbor {a} ebgp-multihop {hops}").expect("a string");
+        }
         if n.passive {
             writeln!(out, " neighbor {a} passive").expect("a string");
         }

@@ -245,6 +245,15 @@ fn configuration(spec: &RouterSpec, control: &Path) -> String {
             n.address, n.asn, n.hold_time
         )
         .expect("a string");
+        if let Some(password) = &n.password {
+            writeln!(out, "\ttcp md5sig password \"{password}\"").expect("a string");
+        }
+        if n.ttl_security.is_some() {
+            out.push_str("\tttl-security yes\n");
+        }
+        if let Some(hops) = n.multihop {
+            writeln!(out, "\tmultihop {hops}").expect("a string");
+        }
         if n.passive {
             out.push_str("\tpassive\n");
         }

@@ -22,6 +22,12 @@ pub struct Neighbour {
     /// More about this neighbour in the router's own language: lines of its
     /// block, in FRR's what follows `neighbor ADDRESS`.
     pub extra: Vec<String>,
+    /// The key of TCP-MD5 (RFC 2385).
+    pub password: Option<String>,
+    /// Take packets from so many hops away at most, as their TTL tells (RFC 5082).
+    pub ttl_security: Option<u8>,
+    /// The neighbour is not on a link.
+    pub multihop: Option<u8>,
 }
 
 impl Neighbour {
@@ -36,6 +42,9 @@ impl Neighbour {
             ipv4: true,
             ipv6: true,
             extra: Vec::new(),
+            password: None,
+            ttl_security: None,
+            multihop: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::io::{Action, ConnId, Direction, Input, SessionError, State, Waiting};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
 use crate::types::Family;
-use crate::wire::{self, MessageType, Notification};
+use crate::wire::{self, MessageType, Notification, Open};
 
 /// Pause before the first repeated attempt to connect.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -74,6 +74,7 @@ pub struct Session {
     pub(super) connect_error: Option<SessionError>,
     /// By when a refresh that the peer began has to end, by family.
     pub(super) refresh_until: [Option<Duration>; Family::COUNT],
+    pub(super) peer_open: Option<Open>,
     seen_state: State,
     state_since: Duration,
     pub(super) established_since: Option<Duration>,
@@ -120,6 +121,7 @@ impl Session {
             last_error: None,
             connect_error: None,
             refresh_until: [None; Family::COUNT],
+            peer_open: None,
             seen_state: State::Idle,
             state_since: now,
             established_since: None,
@@ -257,6 +259,11 @@ impl Session {
     /// Why the latest attempt to connect failed, until one succeeds.
     pub fn connect_error(&self) -> Option<&SessionError> {
         self.connect_error.as_ref()
+    }
+
+    /// The latest OPEN of the peer, whether it was accepted or not.
+    pub fn peer_open(&self) -> Option<&Open> {
+        self.peer_open.as_ref()
     }
 
     /// Of the Established connection, or else one in OpenConfirm.

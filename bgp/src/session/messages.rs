@@ -125,6 +125,7 @@ impl Session {
         let Phase::OpenSent(local) = &conn.phase else {
             return;
         };
+        self.peer_open = Some(remote.clone());
         let negotiated = match negotiate(&self.config, local.clone(), remote) {
             Ok(negotiated) => negotiated,
             Err(fault) => return self.fail(at, fault, now),

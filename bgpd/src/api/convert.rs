@@ -51,7 +51,7 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         state_since: status.state_since.and_then(time),
         session: status.session.as_ref().map(session),
         timers: Some(timers(&status)),
-        counters: Some(self::counters(&view.figures())),
+        counters: Some(self::counters(&view.figures(), view.clues().refused)),
         last_error: status.last_error.as_ref().map(last_error),
         waiting_for: status
             .waiting
@@ -67,6 +67,21 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         weight: config.weight,
         blackhole_community: config.blackhole_community,
         graceful_shutdown: config.graceful_shutdown,
+        transport: Some(transport(config)),
+    }
+}
+
+fn transport(config: &PeerConfig) -> v1::Transport {
+    v1::Transport {
+        md5: config.password.is_some(),
+        ttl_security: config.ttl_security.unwrap_or(0).into(),
+        ttl: config.ttl().into(),
+        local_interface: config.local_interface.clone().unwrap_or_default(),
+        local_address: config
+            .local_address
+            .map(|a| a.to_string())
+            .unwrap_or_default(),
+        port: config.port.into(),
     }
 }
 
@@ -190,7 +205,7 @@ fn timers(status: &PeerStatus) -> v1::Timers {
     }
 }
 
-fn counters(figures: &PeerFigures) -> v1::Counters {
+fn counters(figures: &PeerFigures, refused: u64) -> v1::Counters {
     let messages: &SessionCounters = &figures.messages;
     v1::Counters {
         received: Some(message_counters(&messages.received, figures.octets_in)),
@@ -198,6 +213,7 @@ fn counters(figures: &PeerFigures) -> v1::Counters {
         established: messages.established,
         treated_as_withdraw: figures.treated_as_withdraw,
         attributes_discarded: figures.attributes_discarded,
+        connections_refused: refused,
     }
 }
 

@@ -1,15 +1,19 @@
 //! Service `Daemon`.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use godwit_bgp::Family;
 use godwit_bgp::session::State;
+use godwit_config::{PeerConfig, PeerKey};
 use godwit_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::{convert, fib};
 use crate::clock;
-use crate::control::{Control, ListenerStatus, Loaded};
+use crate::control::{Control, Loaded};
+use crate::listener::ListenerStatus;
 use crate::status::{PeerOrigin, PeerStatus};
 
 #[derive(Debug)]
@@ -60,12 +64,13 @@ impl v1::daemon_server::Daemon for Service {
 
         let mut problems = Vec::new();
         problems.extend(listeners.iter().filter_map(listener_problem));
+        problems.extend(listeners.iter().filter_map(keys_problem));
         problems.extend(fib_error.map(|e| problem("fib", e, "")));
         problems.extend(routes_problem(&fib));
         problems.extend(file_problem(&loaded));
         problems.extend(peers.iter().filter_map(|p| peer_problem(p)));
 
-        let established = |p: &&std::sync::Arc<PeerStatus>| p.state == State::Established;
+        let established = |p: &&Arc<PeerStatus>| p.state == State::Established;
         let tables = Family::ALL.into_iter().map(|family| v1::TableStatus {
             family: v1::Family::from(family) as i32,
             prefixes: summary.prefixes[family.index()],
@@ -99,6 +104,8 @@ impl v1::daemon_server::Daemon for Service {
             fib: Some(fib),
             resident_bytes: resident_bytes(),
             problems,
+            ranges: ranges(control, &loaded, &peers),
+            refused: Some(refused(control)),
         }))
     }
 
@@ -132,6 +139,14 @@ fn listener(listener: &ListenerStatus) -> v1::Listener {
     v1::Listener {
         address: listener.address.to_string(),
         error: listener.error.clone().unwrap_or_default(),
+        md5_keys: listener.keys as u32,
+        md5_keys_missing: listener.keys_missing.len() as u32,
+        md5_error: listener
+            .keys_missing
+            .values()
+            .next()
+            .cloned()
+            .unwrap_or_default(),
     }
 }
 
@@ -142,6 +157,42 @@ fn listener_problem(listener: &ListenerStatus) -> Option<v1::Problem> {
         format!("cannot listen: {error}"),
         "is another BGP daemon running? change `[router] listen`, or stop it and restart",
     ))
+}
+
+fn keys_problem(listener: &ListenerStatus) -> Option<v1::Problem> {
+    let why = listener.keys_missing.values().next()?;
+    let missing = listener.keys_missing.len();
+    Some(problem(
+        format!("listener {}", listener.address),
+        format!("{missing} peers with a TCP-MD5 key cannot connect to us: {why}"),
+        "those that we connect to come up all the same",
+    ))
+}
+
+fn ranges(control: &Control, loaded: &Loaded, peers: &[Arc<PeerStatus>]) -> Vec<v1::PeerRange> {
+    let range = |config: &PeerConfig| {
+        let PeerKey::Range(range) = config.key else {
+            return None;
+        };
+        let from_it = |p: &&Arc<PeerStatus>| p.origin == PeerOrigin::Range(range);
+        Some(v1::PeerRange {
+            range: range.to_string(),
+            group: config.group.clone().unwrap_or_default(),
+            peers: peers.iter().filter(from_it).count() as u32,
+            limit: config.limit,
+            refused: control.refused_by(range),
+        })
+    };
+    loaded.config.peers.iter().filter_map(range).collect()
+}
+
+fn refused(control: &Control) -> v1::RefusedConnections {
+    let refused = control.refused();
+    v1::RefusedConnections {
+        strangers: refused.strangers.load(Ordering::Relaxed),
+        rate: refused.rate.load(Ordering::Relaxed),
+        limit: refused.limit.load(Ordering::Relaxed),
+    }
 }
 
 fn routes_problem(fib: &v1::FibStatus) -> Option<v1::Problem> {

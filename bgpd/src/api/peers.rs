@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_bgp::{Asn, Family};
-use godwit_config::{FamilySettings, PeerSettings, RemoteAs};
+use godwit_config::{FamilySettings, Password, PeerSettings, RemoteAs};
 use godwit_proto::v1;
 use godwit_proto::v1::watch_peers_response::Event;
 use godwit_rib::{PeerCounters, PeerId};
@@ -339,6 +339,9 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
                 .multihop
                 .map(|n| small(n, "peer.multihop"))
                 .transpose()?,
+            ttl_security: spec.ttl_security.map(hops).transpose()?,
+            password: some(spec.password_file).map(|t| password(&t)).transpose()?,
+            local_interface: some(spec.local_interface).map(interface).transpose()?,
             next_hop_self: spec.next_hop_self,
             extended_next_hop: spec.extended_next_hop,
             route_reflector_client: spec.route_reflector_client,
@@ -365,6 +368,29 @@ fn remote_as(text: &str) -> Result<RemoteAs, Status> {
             )),
             Ok(number) => Ok(RemoteAs::Asn(Asn(number))),
         },
+    }
+}
+
+fn password(path: &str) -> Result<Password, Status> {
+    Password::read(path.as_ref())
+        .map_err(|e| error::bad_field("peer.password_file", format!("{}; {}", e.what, e.help)))
+}
+
+fn interface(name: String) -> Result<String, Status> {
+    match godwit_config::interface_name(&name) {
+        Ok(()) => Ok(name),
+        Err(why) => Err(error::bad_field("peer.local_interface", why)),
+    }
+}
+
+/// 0 is off.
+fn hops(number: u32) -> Result<u8, Status> {
+    match u8::try_from(number) {
+        Ok(hops @ 0..=254) => Ok(hops),
+        _ => Err(error::bad_field(
+            "peer.ttl_security",
+            format!("{number} is out of range: 1 to 254 hops, or 0"),
+        )),
     }
 }
 
@@ -428,13 +454,16 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         type Spoil = fn(&mut v1::PeerSpec);
-        let wrong: [(&str, Spoil); 6] = [
+        let wrong: [(&str, Spoil); 9] = [
             ("peer.address", |s| s.address = "host".into()),
             ("peer.remote_as", |s| s.remote_as = "0".into()),
             ("peer.port", |s| s.port = Some(65536)),
             ("peer.multihop", |s| s.multihop = Some(0)),
             ("peer.local_address", |s| s.local_address = "x".into()),
             ("peer.families[0]", |s| s.families = vec![0]),
+            ("peer.password_file", |s| s.password_file = "key".into()),
+            ("peer.ttl_security", |s| s.ttl_security = Some(255)),
+            ("peer.local_interface", |s| s.local_interface = "a/b".into()),
         ];
         for (field, spoil) in wrong {
             let mut spec = spec();

@@ -21,7 +21,8 @@ use tonic_types::StatusExt;
 use v1::watch_routes_response::Event;
 
 use super::*;
-use crate::control::{Command, ControlError, Identity, Loaded, Shared};
+use crate::control::{Command, ControlError, Identity, Loaded, Ranges, Shared};
+use crate::listener::Gate;
 use crate::peer::Registry;
 use crate::ribthread::{self, Inbox};
 use crate::status::PeerEvent;
@@ -75,6 +76,8 @@ impl Daemon {
                 last_error: None,
             }),
             listeners: ArcSwap::default(),
+            gate: Arc::new(Gate::new(0)),
+            ranges: Ranges::default(),
             registry: Arc::clone(&registry),
             rib: rib.clone(),
             fib: None,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use godwit_config::Password;
 use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
 use crate::peer::PeerSettings;
-use crate::status::SessionStatus;
+use crate::status::{PeerOrigin, SessionStatus};
 
 /// Any neighbour from `range` becomes a peer like `template`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,21 @@ impl Desired {
             ..found.template.clone()
         })
     }
+}
+
+/// The TCP-MD5 keys that listening sockets need: of single peers, and of ranges
+/// for whoever calls from there.
+pub fn listening_keys<'a>(
+    peers: impl Iterator<Item = &'a PeerSettings>,
+    ranges: &[Range],
+) -> BTreeMap<IpNet, Password> {
+    let key = |peers, settings: &PeerSettings| Some((peers, settings.config.password.clone()?));
+    let ranges = ranges.iter().filter_map(|r| key(r.range, &r.template));
+    let single = peers
+        .filter(|p| !matches!(p.origin, PeerOrigin::Range(_)))
+        .filter_map(|p| key(IpNet::from(p.address), p));
+    // A peer comes before a range of its address alone.
+    ranges.chain(single).collect()
 }
 
 /// One step of a reload.

@@ -6,10 +6,11 @@ pub(crate) mod listeners;
 pub(crate) mod resolve;
 pub(crate) mod task;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -20,9 +21,11 @@ use godwit_rib::LocalRoute;
 use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::listener::{Gate, ListenerStatus, Refused};
 use crate::peer::Registry;
 use crate::ribthread::RibHandle;
 use crate::status::{PeerEvent, PeerView};
+use crate::sync::lock;
 
 /// A peer to add while running. What is absent comes from the group, else is
 /// the default, as in the file.
@@ -100,13 +103,6 @@ pub struct Identity {
     pub cluster_id: RouterId,
 }
 
-/// A listening socket, or why there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerStatus {
-    pub address: SocketAddr,
-    pub error: Option<String>,
-}
-
 /// The file that is in force.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -117,6 +113,25 @@ pub struct Loaded {
     pub last_error: Option<String>,
 }
 
+/// Connections that ranges turned away because they were full.
+#[derive(Debug, Default)]
+pub struct Ranges(Mutex<BTreeMap<IpNet, u64>>);
+
+impl Ranges {
+    pub fn refused(&self, range: IpNet) -> u64 {
+        lock(&self.0).get(&range).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn refuse(&self, range: IpNet) {
+        *lock(&self.0).entry(range).or_default() += 1;
+    }
+
+    /// Forgets those that the file has no more.
+    pub(crate) fn keep(&self, ranges: &[desired::Range]) {
+        lock(&self.0).retain(|range, _| ranges.iter().any(|r| r.range == *range));
+    }
+}
+
 /// What everybody may read at any time.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -125,6 +140,8 @@ pub(crate) struct Shared {
     /// As the daemon started; what only a restart changes is as here.
     pub started: Arc<Config>,
     pub listeners: ArcSwap<Vec<ListenerStatus>>,
+    pub gate: Arc<Gate>,
+    pub ranges: Ranges,
     pub registry: Arc<Registry>,
     pub rib: RibHandle,
     pub fib: Option<FibHandle>,
@@ -154,6 +171,16 @@ impl Control {
 
     pub fn listeners(&self) -> Arc<Vec<ListenerStatus>> {
         self.shared.listeners.load_full()
+    }
+
+    /// Connections that were turned away.
+    pub fn refused(&self) -> &Refused {
+        &self.shared.gate.refused
+    }
+
+    /// Neighbours that this range turned away for being full.
+    pub fn refused_by(&self, range: IpNet) -> u64 {
+        self.shared.ranges.refused(range)
     }
 
     /// Every peer, by address.

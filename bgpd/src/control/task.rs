@@ -18,10 +18,10 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::desired::Desired;
+use super::desired::{Desired, listening_keys};
 use super::listeners::Listeners;
 use super::{Command, NewPeer, Shared};
-use crate::listener::{Doorman, Stranger};
+use crate::listener::{Doorman, Refusal, Stranger};
 use crate::peer::{self, Entry, PeerCommand, PeerSettings};
 use crate::ribthread::{Notice, Notices};
 use crate::status::PeerOrigin;
@@ -84,6 +84,7 @@ impl ControlTask {
         desired: Desired,
         limit: usize,
     ) -> ControlTask {
+        let gate = Arc::clone(&shared.gate);
         let sweep_at = shared.fib.as_ref().map(|_| Instant::now() + SWEEP_AFTER);
         ControlTask {
             shared,
@@ -96,7 +97,7 @@ impl ControlTask {
             runtime: BTreeMap::new(),
             forced: BTreeMap::new(),
             runtime_routes: BTreeMap::new(),
-            doorman: Doorman::default(),
+            doorman: Doorman::new(gate),
             limit,
             sweep_at,
         }
@@ -104,11 +105,12 @@ impl ControlTask {
 
     /// Runs until told to stop; the sessions are closed when it returns.
     pub async fn run(mut self) -> Ended {
-        self.listen().await;
+        let peers: Vec<PeerSettings> = self.desired.peers.values().cloned().collect();
+        self.listen(peers.iter()).await;
         for route in self.desired.routes.values().cloned().collect::<Vec<_>>() {
             self.originate(route);
         }
-        for settings in self.desired.peers.values().cloned().collect::<Vec<_>>() {
+        for settings in peers {
             self.spawn(settings);
         }
         let ended = loop {
@@ -139,11 +141,21 @@ impl ControlTask {
         ended
     }
 
-    /// At the addresses of the file that is in force.
-    async fn listen(&mut self) {
+    /// At the addresses of the file that is in force, with the keys of these
+    /// peers and of its ranges.
+    async fn listen<'a>(&mut self, peers: impl Iterator<Item = &'a PeerSettings>) {
+        let keys = listening_keys(peers, &self.desired.ranges);
         let config = Arc::clone(&self.shared.loaded.load().config);
         let listeners = &mut self.inputs.listeners;
-        listeners.set(&config.router.listen, &self.shared).await;
+        listeners
+            .set(&config.router.listen, &keys, &self.shared)
+            .await;
+    }
+
+    /// The same for the peers that there are.
+    async fn listen_for_all(&mut self) {
+        let peers: Vec<PeerSettings> = self.peers.values().map(|p| p.settings.clone()).collect();
+        self.listen(peers.iter()).await;
     }
 
     async fn farewell(&mut self) {
@@ -168,7 +180,7 @@ impl ControlTask {
                 let _ = reply.send(self.reload().await);
             }
             Command::AddPeer(peer, reply) => {
-                let _ = reply.send(self.add_peer(*peer));
+                let _ = reply.send(self.add_peer(*peer).await);
             }
             Command::RemovePeer(address, message, reply) => {
                 let _ = reply.send(self.remove_peer(address, message).await);
@@ -250,13 +262,13 @@ impl ControlTask {
         let address = stranger.address;
         if !self.peers.contains_key(&address) {
             let Some(settings) = self.desired.for_caller(address) else {
-                self.doorman.refuse(stranger, "no such peer is configured");
-                return;
+                return self.doorman.refuse(stranger, Refusal::Unknown);
             };
+            if self.range_is_full(&settings) {
+                return self.doorman.refuse(stranger, Refusal::RangeFull);
+            }
             if self.peers.len() >= self.limit {
-                self.doorman
-                    .refuse(stranger, "too many peers for the limit of open files");
-                return;
+                return self.doorman.refuse(stranger, Refusal::DaemonFull);
             }
             self.spawn(settings);
         }
@@ -265,6 +277,20 @@ impl ControlTask {
             // Its queue is full: the connection is closed, the neighbour tries again.
             let _ = peer.entry.commands.try_send(accepted);
         }
+    }
+
+    /// Whether the range that these settings come from has its `limit` of
+    /// neighbours; then that counts as refused.
+    fn range_is_full(&self, settings: &PeerSettings) -> bool {
+        let PeerOrigin::Range(range) = settings.origin else {
+            return false;
+        };
+        let same = |p: &&Peer| p.settings.origin == settings.origin;
+        let full = self.peers.values().filter(same).count() >= settings.config.limit as usize;
+        if full {
+            self.shared.ranges.refuse(range);
+        }
+        full
     }
 
     // After a restart.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_bgp::session::ConnId;
-use godwit_netlink::sockopt;
+use godwit_netlink::sockopt::{self, IpVersion};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -107,6 +107,13 @@ impl Connection {
 /// and dropped: closing with unread ones sends a reset, which would overtake
 /// our NOTIFICATION.
 pub async fn linger(mut connection: Connection) {
+    // A neighbour with TTL security must hear it too, and one that has just been
+    // configured to be further away: else it would keep its end for minutes.
+    if let Ok(remote) = connection.stream.peer_addr() {
+        let version = IpVersion::from(remote.ip());
+        // Without it the farewell reaches those that the session reached.
+        let _ = sockopt::set_ttl(&connection.stream, version, u8::MAX);
+    }
     let flush = async {
         while !connection.out.is_empty() {
             connection.stream.writable().await?;

@@ -42,7 +42,7 @@ impl PeerSettings {
     /// Whether the neighbour is expected on a link of ours: where it is not
     /// told to be further away.
     pub fn on_link(&self) -> bool {
-        self.config.multihop.is_none()
+        self.config.on_link()
     }
 
     /// The keys for which a session must come up anew to be as `new` wants it.

@@ -1,11 +1,13 @@
 //! Sockets of sessions: how they are made and tuned.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use godwit_netlink::sockopt::{self, IpVersion};
-use tokio::net::{TcpSocket, TcpStream};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
+use tokio::net::TcpStream;
 
 use super::settings::PeerSettings;
 
@@ -13,36 +15,99 @@ use super::settings::PeerSettings;
 /// keepalive may have to wait behind, and enough to keep a fast link busy.
 const NOTSENT_LOWAT: u32 = 256 << 10;
 
-/// Connects as the settings say. The session abandons what takes too long.
-pub async fn connect(settings: PeerSettings) -> io::Result<TcpStream> {
+/// Begins to connect as the settings say; [`connected`] tells how it ends. The
+/// socket is at hand meanwhile, as it knows what was dropped. The session
+/// abandons what takes too long.
+pub fn dial(settings: &PeerSettings) -> io::Result<TcpStream> {
     let remote = SocketAddr::new(settings.address, settings.config.port);
-    let socket = match settings.address {
-        IpAddr::V4(_) => TcpSocket::new_v4(),
-        IpAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    // Before the SYN, which otherwise leaves with the system's TTL.
-    tune(&socket, &settings).map_err(|e| context("set socket options", &e))?;
-    if let Some(local) = settings.config.local_address {
-        socket
-            .bind(SocketAddr::new(local, 0))
-            .map_err(|e| context(&format!("bind to local-address {local}"), &e))?;
+    let family = match settings.address {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let tcp = Some(ipproto::TCP);
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, tcp)?;
+    // Before the SYN, which otherwise leaves with the system's TTL and unsigned.
+    tune(&socket, settings)?;
+    if let Some(password) = &settings.config.password {
+        sockopt::set_md5_key(&socket, settings.address.into(), password.key())
+            .map_err(|e| context("set the TCP-MD5 key", &e))?;
     }
-    let stream = socket.connect(remote).await?;
+    if let Some(local) = settings.config.local_address {
+        rustix::net::bind(&socket, &SocketAddr::new(local, 0))
+            .map_err(|e| context(&format!("bind to local-address {local}"), &e.into()))?;
+    }
+    match rustix::net::connect(&socket, &remote) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let stream = TcpStream::from_std(socket.into())?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Gives an accepted connection what an outgoing one has.
-pub fn tune_accepted(stream: &TcpStream, settings: &PeerSettings) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    tune(stream, settings)
+/// Waits until the attempt has succeeded or failed.
+pub async fn connected(stream: &TcpStream) -> io::Result<()> {
+    poll_fn(|cx| stream.poll_write_ready(cx)).await?;
+    match stream.take_error()? {
+        Some(e) => Err(e),
+        None => Ok(()),
+    }
+}
+
+/// Gives an accepted connection what an outgoing one has, or says why it is
+/// not the peer's.
+pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), String> {
+    let system = |e: io::Error| e.to_string();
+    stream.set_nodelay(true).map_err(system)?;
+    tune(stream, settings).map_err(system)?;
+    if let Some(least) = settings.config.min_ttl() {
+        // What came before the option was set has not been looked at.
+        match sockopt::arrival_ttl(stream).map_err(system)? {
+            Some(ttl) if ttl >= least => {}
+            Some(ttl) => {
+                return Err(format!(
+                    "it arrived with TTL {ttl}, and ttl-security wants {least} or more"
+                ));
+            }
+            None if sockopt::unread_bytes(stream).map_err(system)? > 0 => {
+                return Err("its TTL is not known, which ttl-security wants".to_owned());
+            }
+            None => {}
+        }
+    }
+    if let Some(wanted) = &settings.config.local_interface {
+        let version = IpVersion::from(settings.address);
+        let came_by = sockopt::arrival_interface(stream, version).map_err(system)?;
+        if came_by != sockopt::bound_device(stream).map_err(system)? {
+            return Err(format!(
+                "it came by another interface than local-interface {wanted}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn tune(socket: &impl AsFd, settings: &PeerSettings) -> io::Result<()> {
     let version = IpVersion::from(settings.address);
-    sockopt::set_ttl(socket, version, settings.config.ttl())?;
-    sockopt::set_network_control(socket, version)?;
-    sockopt::set_notsent_lowat(socket, NOTSENT_LOWAT)
+    let config = &settings.config;
+    let set = |what: &str, result: io::Result<()>| result.map_err(|e| context(what, &e));
+    set(
+        "set the TTL",
+        sockopt::set_ttl(socket, version, config.ttl()),
+    )?;
+    if let Some(ttl) = config.min_ttl() {
+        let result = sockopt::set_min_ttl(socket, version, ttl);
+        set("set the lowest TTL", result)?;
+    }
+    if let Some(interface) = &config.local_interface {
+        let result = sockopt::bind_device(socket, interface);
+        set(&format!("bind to local-interface {interface}"), result)?;
+    }
+    let result = sockopt::set_network_control(socket, version);
+    set("set the traffic class", result)?;
+    let result = sockopt::set_notsent_lowat(socket, NOTSENT_LOWAT);
+    set("limit what waits to be sent", result)
 }
 
 fn context(what: &str, e: &io::Error) -> io::Error {

@@ -10,13 +10,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use godwit_bgp::session::{Action, ConnId, Event, Input, Negotiated, Session, State};
 use godwit_bgp::wire::{UpdateAction, split_frame};
+use godwit_netlink::sockopt;
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -30,8 +30,10 @@ use super::settings::PeerSettings;
 use super::{COMMANDS, Entry, PeerCommand, Registry, socket, spec};
 use crate::clock;
 use crate::interfaces::Interfaces;
+use crate::netstat::Drops;
 use crate::ribthread::{Batch, Item, Port, RibHandle};
-use crate::status::{PeerFigures, PeerOrigin, PeerView};
+use crate::status::{Attempt, AttemptFailure, PeerFigures, PeerOrigin, PeerView};
+use crate::sync::lock;
 
 /// Survived faults of one peer are logged this far apart.
 const FAULT_LOG: Duration = Duration::from_secs(10);
@@ -59,10 +61,8 @@ pub(crate) fn spawn(
         RandomState::new().hash_one(settings.address),
         clock::now(),
     );
-    let view = Arc::new(PeerView {
-        status: ArcSwap::from_pointee(status_of(&settings, &session, None, None, None)),
-        figures: Mutex::default(),
-    });
+    let status = status_of(&settings, &session, None, None, None);
+    let view = Arc::new(PeerView::new(status));
     let task = PeerTask {
         wanted: !settings.disabled,
         settings,
@@ -91,7 +91,13 @@ pub(crate) fn spawn(
     (entry, id)
 }
 
-type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+/// A connection that is being made.
+struct Dialing {
+    id: ConnId,
+    stream: TcpStream,
+    /// What the host had dropped before, where segments may be dropped.
+    drops: Option<Drops>,
+}
 
 struct PeerTask {
     settings: PeerSettings,
@@ -101,7 +107,7 @@ struct PeerTask {
     commands: mpsc::Receiver<PeerCommand>,
     /// Two while they collide (RFC 4271 §6.8).
     connections: SmallVec<[Connection; 2]>,
-    dialing: Option<(ConnId, Dialing)>,
+    dialing: Option<Dialing>,
     /// While Established.
     up: Option<Up>,
     /// Closed ones whose last frames are still leaving.
@@ -134,7 +140,7 @@ struct Up {
 enum Wake {
     Command(Option<PeerCommand>),
     Readable(usize),
-    Dialed(ConnId, io::Result<TcpStream>),
+    Dialed(io::Result<()>),
     /// Timer, writable, frames or room: looked at on every turn anyway.
     Turn,
 }
@@ -157,7 +163,7 @@ impl PeerTask {
                 Wake::Command(Some(command)) => self.command(command),
                 Wake::Command(None) => self.remove(0, String::new()),
                 Wake::Readable(index) => self.read(index),
-                Wake::Dialed(id, result) => self.dialed(id, result),
+                Wake::Dialed(result) => self.dialed(result),
                 Wake::Turn => {}
             }
             self.limits();
@@ -188,7 +194,7 @@ impl PeerTask {
             biased;
             command = self.commands.recv() => Wake::Command(command),
             index = poll_fn(|cx| poll_connections(connections, cx)) => index.map_or(Wake::Turn, Wake::Readable),
-            (id, result) = dialed(&mut self.dialing) => Wake::Dialed(id, result),
+            result = dialed(self.dialing.as_ref()) => Wake::Dialed(result),
             () = changed(port) => Wake::Turn,
             () = timer => Wake::Turn,
         }
@@ -196,8 +202,9 @@ impl PeerTask {
 
     fn accepted(&mut self, stream: TcpStream) {
         self.served = true;
-        if let Err(e) = socket::tune_accepted(&stream, &self.settings) {
-            warn!(peer = %self.settings.address, "refused a connection: cannot set socket options: {e}");
+        if let Err(why) = socket::admit(&stream, &self.settings) {
+            debug!(peer = %self.settings.address, "refused a connection: {why}");
+            self.view.refused(why);
             return;
         }
         let id = self.session.new_conn_id();
@@ -205,15 +212,51 @@ impl PeerTask {
         self.session.handle_input(Input::Accepted(id), clock::now());
     }
 
-    fn dialed(&mut self, id: ConnId, result: io::Result<TcpStream>) {
-        let input = match result {
-            Ok(stream) => {
-                self.connections.push(Connection::new(id, stream));
-                Input::Connected(id)
-            }
-            Err(e) => Input::ConnectFailed(id, e.to_string()),
+    fn dial(&mut self, id: ConnId) {
+        let config = &self.settings.config;
+        let may_drop = config.password.is_some() || config.ttl_security.is_some();
+        let drops = may_drop.then(Drops::lately);
+        match socket::dial(&self.settings) {
+            Ok(stream) => self.dialing = Some(Dialing { id, stream, drops }),
+            Err(e) => self.dial_failed(id, None, &e),
+        }
+    }
+
+    fn dialed(&mut self, result: io::Result<()>) {
+        let Some(dialing) = self.dialing.take() else {
+            return;
         };
+        let id = dialing.id;
+        match result {
+            Ok(()) => {
+                self.connections.push(Connection::new(id, dialing.stream));
+                self.session
+                    .handle_input(Input::Connected(id), clock::now());
+            }
+            Err(e) => self.dial_failed(id, Some(&dialing), &e),
+        }
+    }
+
+    fn dial_failed(&mut self, id: ConnId, dialing: Option<&Dialing>, e: &io::Error) {
+        self.note_attempt(dialing, AttemptFailure::Error(e.kind(), e.to_string()));
+        let input = Input::ConnectFailed(id, e.to_string());
         self.session.handle_input(input, clock::now());
+    }
+
+    /// What is known of an attempt that came to nothing.
+    fn note_attempt(&self, dialing: Option<&Dialing>, failure: AttemptFailure) {
+        let dropped = dialing.and_then(|d| sockopt::dropped_segments(&d.stream).ok());
+        let dropped = dropped.unwrap_or(0);
+        let drops = match dialing.and_then(|d| d.drops) {
+            Some(before) if dropped > 0 => Drops::now().since(before),
+            _ => Drops::default(),
+        };
+        lock(&self.view.clues).attempt = Some(Attempt {
+            at: SystemTime::now(),
+            failure,
+            dropped,
+            drops,
+        });
     }
 
     /// Lets timers fire that are due. It is asked after every event, so that a
@@ -239,10 +282,7 @@ impl PeerTask {
     fn act(&mut self) {
         while let Some(action) = self.session.poll_action() {
             match action {
-                Action::Connect(id) => {
-                    let settings = self.settings.clone();
-                    self.dialing = Some((id, Box::pin(socket::connect(settings))));
-                }
+                Action::Connect(id) => self.dial(id),
                 Action::Send {
                     conn,
                     bytes,
@@ -289,12 +329,10 @@ impl PeerTask {
     }
 
     fn close(&mut self, id: ConnId) {
-        if self
-            .dialing
-            .as_ref()
-            .is_some_and(|(dialing, _)| *dialing == id)
+        if let Some(dialing) = self.dialing.take_if(|d| d.id == id)
+            && self.session.state() == State::Connect
         {
-            self.dialing = None;
+            self.note_attempt(Some(&dialing), AttemptFailure::Silence);
         }
         if let Some(index) = self.connections.iter().position(|c| c.id == id) {
             let connection = self.connections.swap_remove(index);
@@ -341,6 +379,7 @@ impl PeerTask {
     fn went_down(&mut self) {
         if let Some(up) = self.up.take() {
             self.state_since = Some(clock::now());
+            lock(&self.view.clues).drops = Drops::lately();
             if let Some(c) = self.connections.iter_mut().find(|c| c.id == up.connection) {
                 c.out.drop_unsent();
             }
@@ -481,13 +520,11 @@ fn poll_connections(connections: &[Connection], cx: &mut TaskContext<'_>) -> Pol
     Poll::Pending
 }
 
-async fn dialed(dialing: &mut Option<(ConnId, Dialing)>) -> (ConnId, io::Result<TcpStream>) {
-    let Some((id, dial)) = dialing else {
-        return pending().await;
-    };
-    let done = (*id, dial.await);
-    *dialing = None;
-    done
+async fn dialed(dialing: Option<&Dialing>) -> io::Result<()> {
+    match dialing {
+        Some(dialing) => socket::connected(&dialing.stream).await,
+        None => pending().await,
+    }
 }
 
 async fn changed(port: Option<&Arc<Port>>) {

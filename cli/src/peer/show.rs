@@ -2,7 +2,7 @@
 
 use godwit_proto::v1::{
     Capability, Counters, MessageCounters, Peer, PeerError, PeerFamily, PeerSource, Session,
-    SessionKind,
+    SessionKind, Transport,
 };
 
 use super::{asn, chain, limit, path, state_name};
@@ -17,6 +17,9 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         self::session(session, out)?;
     }
     path::print(peer, out)?;
+    if let Some(transport) = &peer.transport {
+        self::transport(transport, out)?;
+    }
     if let Some(timers) = &peer.timers {
         out.line(format!(
             "timers: hold {}, keepalive {}, connect retry {}",
@@ -121,6 +124,27 @@ fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {
     out.line(format!("negotiated: {}", agreed.join(", ")))
 }
 
+fn transport(transport: &Transport, out: &mut Out) -> Result<(), Failure> {
+    let mut parts = vec![format!("port {}, TTL {}", transport.port, transport.ttl)];
+    match transport.ttl_security {
+        0 => {}
+        1 => parts.push("ttl-security, one hop".to_owned()),
+        hops => parts.push(format!("ttl-security, {hops} hops")),
+    }
+    if transport.md5 {
+        parts.push("TCP-MD5".to_owned());
+    }
+    for (name, value) in [
+        ("local address", &transport.local_address),
+        ("local interface", &transport.local_interface),
+    ] {
+        if !value.is_empty() {
+            parts.push(format!("{name} {value}"));
+        }
+    }
+    out.line(format!("transport: {}", parts.join(", ")))
+}
+
 fn last_error(error: &PeerError, out: &mut Out) -> Result<(), Failure> {
     let text = out.paint(Tone::Warn, &error.text);
     out.line(format!(
@@ -211,7 +235,11 @@ fn counters(counters: &Counters, out: &mut Out) -> Result<(), Failure> {
     out.line(format!(
         "established {} times; malformed UPDATEs survived: {} treated as withdraw, {} attributes discarded",
         counters.established, counters.treated_as_withdraw, counters.attributes_discarded
-    ))
+    ))?;
+    match counters.connections_refused {
+        0 => Ok(()),
+        n => out.line(format!("{n} of its connections refused")),
+    }
 }
 
 fn capabilities(session: &Session, out: &mut Out) -> Result<(), Failure> {

@@ -172,8 +172,7 @@ fn planned_keys_are_told_from_unknown_ones() {
         "[api]\ntcp = { listen = '10.0.0.11:50051' }",
         "[peer-group.g]\nbfd = { interval = '100ms' }",
         "[peer-group.g]\ngraceful-restart = true",
-        "[peer-group.g]\npassword-file = 'x'",
-        "[peer-group.g]\nttl-security = true",
+        "[peer-group.g]\ntcp-ao = 'x'",
         "[peer-group.g.family.ipv4-unicast]\nadd-path = { receive = true }",
     ];
     for text in planned {

@@ -7,6 +7,7 @@ mod limits;
 mod paths;
 mod reload;
 mod robustness;
+mod transport;
 
 use godwit_config::{Config, parse};
 

@@ -101,6 +101,7 @@ fn field_names_of_a_peer_stay() {
             "state",
             "state_since",
             "timers",
+            "transport",
             "weight",
         ]
     );

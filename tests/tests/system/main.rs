@@ -37,5 +37,6 @@ mod restart;
 mod rfcs;
 mod roles;
 mod session;
+mod transport;
 mod two_octet;
 mod unnumbered;

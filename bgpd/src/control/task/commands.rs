@@ -42,7 +42,7 @@ impl ControlTask {
         self.tell(address, command).await
     }
 
-    pub(super) fn add_peer(&mut self, new: NewPeer) -> Result<(), ControlError> {
+    pub(super) async fn add_peer(&mut self, new: NewPeer) -> Result<(), ControlError> {
         let address = new.address;
         if self.peers.contains_key(&address) {
             let text = format!("peer {address} exists already");
@@ -54,6 +54,7 @@ impl ControlTask {
         self.runtime.insert(address, new);
         info!(peer = %address, "peer added by command; it lasts until the daemon restarts");
         self.spawn(settings);
+        self.listen_for_all().await;
         Ok(())
     }
 
@@ -78,6 +79,7 @@ impl ControlTask {
         self.forced.remove(&address);
         info!(peer = %address, "peer removed by command");
         self.drop_peer(address, message).await;
+        self.listen_for_all().await;
         Ok(())
     }
 

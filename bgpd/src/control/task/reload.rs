@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use godwit_config::Password;
 use godwit_rib::PeerSpec;
 use tracing::{error, info, warn};
 
 use super::ControlTask;
 use crate::control::desired::{Desired, Step, steps};
-use crate::control::{ControlError, Loaded, resolve};
+use crate::control::{ControlError, Loaded, NewPeer, resolve};
 use crate::logging;
 use crate::peer::{self, PeerCommand, PeerSettings};
 use crate::ribthread::Port;
@@ -71,6 +72,8 @@ impl ControlTask {
             .retain(|address, _| !next.peers.contains_key(address));
         self.runtime_routes
             .retain(|prefix, _| !next.routes.contains_key(prefix));
+        self.shared.gate.set_rate(config.router.connection_rate);
+        self.shared.ranges.keep(&next.ranges);
         self.desired = next;
         self.shared.loaded.store(Arc::new(Loaded {
             config: Arc::new(config),
@@ -78,7 +81,8 @@ impl ControlTask {
             at: SystemTime::now(),
             last_error: None,
         }));
-        self.listen().await;
+        // Before the sessions that come up anew with other keys.
+        self.listen(peers_next.values()).await;
         let log = &self.shared.loaded.load().config.log;
         if let Err(e) = logging::set_level(log) {
             warn!("cannot change the log level: {e}");
@@ -101,8 +105,9 @@ impl ControlTask {
         let mut peers = next.peers.clone();
         for (address, new) in &self.runtime {
             if !peers.contains_key(address) {
+                let new = with_key_read_again(new);
                 let settings =
-                    resolve::runtime_peer(config, &self.shared.identity, new).map_err(|e| {
+                    resolve::runtime_peer(config, &self.shared.identity, &new).map_err(|e| {
                         ControlError::Invalid(format!("peer {address}, added by command: {e}"))
                     })?;
                 peers.insert(*address, settings);
@@ -180,4 +185,20 @@ impl ControlTask {
             }
         }
     }
+}
+
+/// A peer that was added by command, with what its password file holds now. One
+/// that can't be read any more costs no session.
+fn with_key_read_again(new: &NewPeer) -> NewPeer {
+    let mut new = new.clone();
+    if let Some(password) = &mut new.settings.password {
+        match Password::read(password.file()) {
+            Ok(read) => *password = read,
+            Err(e) => {
+                let file = password.file().display();
+                warn!(peer = %new.address, %file, "{e}; the key that it had stays in force");
+            }
+        }
+    }
+    new
 }

@@ -22,6 +22,9 @@ impl PeerTask {
             return;
         }
         self.changed = false;
+        if let Some(open) = self.session.peer_open() {
+            lock(&self.view.clues).open = Some(open.clone());
+        }
         let status = Arc::new(status_of(
             &self.settings,
             &self.session,
