@@ -27,8 +27,9 @@ pub use model::{
     ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig,
     OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
 };
-pub use parse::{load, parse};
+pub use parse::{load, load_with, parse, parse_with};
 pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
+pub use policies::RuleText;
 pub use settings::{FamilySettings, KeySpans, PeerSettings};
 pub use values::interface_name;

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::password::Password;
 use crate::path::PathConfig;
+use crate::policies::RuleText;
 use crate::settings::PeerSettings;
 
 /// A whole configuration file, checked.
@@ -32,6 +33,7 @@ pub struct Config {
     pub warnings: Vec<String>,
     pub(crate) groups: BTreeMap<String, PeerSettings>,
     pub(crate) policy_spec: PolicySetSpec,
+    pub(crate) policy_text: BTreeMap<String, Vec<RuleText>>,
     pub(crate) policies: Arc<PolicySet>,
 }
 
@@ -304,6 +306,11 @@ impl Config {
     /// The routing policies as plain data, to be shown.
     pub fn policy_spec(&self) -> &PolicySetSpec {
         &self.policy_spec
+    }
+
+    /// The rules of each routing policy, to be shown.
+    pub fn policy_text(&self) -> &BTreeMap<String, Vec<RuleText>> {
+        &self.policy_text
     }
 
     pub fn peer(&self, key: &PeerKey) -> Option<&PeerConfig> {

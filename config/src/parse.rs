@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use annotate_snippets::Level;
 use godwit_bgp::Family;
-use godwit_policy::route::{PolicySet, PolicySetSpec};
+use godwit_policy::route::{PolicySet, Registry};
 use ipnet::IpNet;
 use toml::de::DeTable;
 
@@ -28,6 +28,11 @@ use crate::values;
 
 /// Reads and checks a file.
 pub fn load(path: impl AsRef<Path>) -> Result<Config, ConfigErrors> {
+    load_with(path, &Registry::default())
+}
+
+/// The same, where there are policies written in Rust.
+pub fn load_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Config, ConfigErrors> {
     let path = path.as_ref();
     let name = path.display().to_string();
     let fail =
@@ -40,11 +45,16 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, ConfigErrors> {
     })?;
     let text =
         String::from_utf8(bytes).map_err(|_| fail("is not text".to_owned(), "save it as UTF-8"))?;
-    parse(&name, &text)
+    parse_with(&name, &text, registry)
 }
 
 /// Checks the text of a file; `name` is shown with errors.
 pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
+    parse_with(name, text, &Registry::default())
+}
+
+/// The same, where there are policies written in Rust.
+pub fn parse_with(name: &str, text: &str, registry: &Registry) -> Result<Config, ConfigErrors> {
     let (document, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
         let problems = syntax::problems(&faults, text);
@@ -58,7 +68,7 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
         &schema::ROOT,
         &problems,
     );
-    let config = read(&root, &warnings);
+    let config = read(&root, &warnings, registry);
     let problems = problems.into_inner();
     match config {
         Some(mut config) if problems.is_empty() => {
@@ -75,12 +85,12 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
 }
 
 /// `None` only after a problem was noted.
-fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
+fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Config> {
     let problems = root.problems();
     let router = router(root);
     let originate = originate(root, warnings);
-    let policy_spec = policies::read(root);
-    let policies = compile(&policy_spec, problems);
+    let policy = policies::read(root, registry);
+    let policies = Arc::new(policy.compile(registry, problems));
     let groups = groups(root, &policies, warnings);
     let resolver = Resolver {
         asn: router.as_ref().map(|router| router.asn),
@@ -102,20 +112,12 @@ fn read(root: &Table<'_>, warnings: &Problems) -> Option<Config> {
         log: log(root),
         warnings: Vec::new(),
         groups,
-        policy_spec,
+        policy_spec: policy.spec,
+        policy_text: policy.text,
         policies,
         // Last: all else is to be read even so.
         router: router?,
     })
-}
-
-fn compile(spec: &PolicySetSpec, problems: &Problems) -> Arc<PolicySet> {
-    let set = PolicySet::compile(spec).unwrap_or_else(|error| {
-        // The reader has found all that it could; this says it without a place.
-        problems.push(Problem::new(error.to_string(), ""));
-        PolicySet::default()
-    });
-    Arc::new(set)
 }
 
 fn router(root: &Table<'_>) -> Option<RouterConfig> {

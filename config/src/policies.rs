@@ -1,48 +1,138 @@
 //! The `[policy]` part of the file.
 
-use std::collections::BTreeMap;
+mod matches;
+mod sets;
+mod shown;
 
-use godwit_bgp::Asn;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use godwit_policy::route::{
-    Community, MatchSpec, NeighbourMatch, PolicySet, PolicySetSpec, PrefixRange, Prepend, RuleSpec,
-    SetSpec, Then,
+    AsPathPattern, CommunityPattern, MatchSpec, PolicyError, PolicySet, PolicySetSpec, PrefixRange,
+    Registry, RuleSpec, Then,
 };
 use serde_spanned::Spanned;
 use toml::de::DeValue;
 
 use crate::error::Problem;
-use crate::reader::{Table, list_of};
+use crate::reader::{Problems, Table, list_of};
 use crate::schema;
 use crate::suggest::closest;
 use crate::values::{self, Wrong};
 
-/// Sets of communities by name, resolved into the rules as they are read.
-type CommunitySets = BTreeMap<String, Vec<Community>>;
+pub use shown::RuleText;
 
-pub(crate) fn read(root: &Table<'_>) -> PolicySetSpec {
+/// All of `[policy]`.
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    pub spec: PolicySetSpec,
+    /// The rules as they stand in the file.
+    pub text: BTreeMap<String, Vec<RuleText>>,
+    spans: BTreeMap<String, Range<usize>>,
+}
+
+/// What rules may name. Sets of communities and of paths are resolved into the
+/// rules as they are read.
+#[derive(Default)]
+struct Names {
+    prefix_sets: BTreeMap<String, Vec<PrefixRange>>,
+    communities: BTreeMap<String, Vec<CommunityPattern>>,
+    as_paths: BTreeMap<String, Vec<AsPathPattern>>,
+    groups: Vec<String>,
+    policies: Vec<String>,
+}
+
+pub(crate) fn read(root: &Table<'_>, registry: &Registry) -> Policies {
     let Some(table) = root.table("policy", &schema::POLICY) else {
-        return PolicySetSpec::default();
+        return Policies::default();
     };
-    let prefix_sets = named_lists(&table, "prefix-set", values::prefix_range);
-    let community_sets = named_lists(&table, "community-set", values::community);
-    let mut policies = BTreeMap::new();
-    for (name, value) in table.named("route") {
-        if PolicySet::is_builtin(name.get_ref()) {
-            let title = format!("`{}` is built in", name.get_ref());
-            let problem = Problem::new(title, "give the policy another name").at(name.span());
+    let groups = root.named("peer-group").into_iter();
+    let mut names = Names {
+        prefix_sets: named_lists(&table, "prefix-set", values::prefix_range),
+        communities: named_lists(&table, "community-set", values::community_pattern),
+        as_paths: named_lists(&table, "as-path-set", values::as_path_pattern),
+        groups: groups.map(|(name, _)| name.get_ref().to_string()).collect(),
+        policies: Vec::new(),
+    };
+    let policies = table.named("route");
+    let known = policies.iter().map(|(name, _)| name.get_ref().to_string());
+    names.policies = (known.chain(registry.names()))
+        .chain(PolicySet::default().names().map(str::to_owned))
+        .collect();
+    let mut out = Policies::default();
+    let mut calls = BTreeMap::new();
+    for (name, value) in policies {
+        let span = name.span();
+        let name = name.get_ref().to_string();
+        if PolicySet::is_builtin(&name) || name.starts_with(Registry::PREFIX) {
+            let title = match PolicySet::is_builtin(&name) {
+                true => format!("`{name}` is built in"),
+                false => format!("`{}` is for policies written in Rust", Registry::PREFIX),
+            };
+            let problem = Problem::new(title, "give the policy another name").at(span);
             table.problems().push(problem.label("taken"));
             continue;
         }
-        let rules = table
-            .as_tables(value, &schema::RULE)
-            .iter()
-            .map(|rule| read_rule(rule, &prefix_sets, &community_sets))
-            .collect();
-        policies.insert(name.get_ref().to_string(), rules);
+        let tables = table.as_tables(value, &schema::RULE);
+        let rules = tables.iter().map(|rule| {
+            let called = rule.value_span("call");
+            let rule = read_rule(rule, &names, registry);
+            if let (Some(span), Some(call)) = (called, &rule.call) {
+                calls.insert((name.clone(), call.clone()), span);
+            }
+            rule
+        });
+        out.spec.policies.insert(name.clone(), rules.collect());
+        let text = tables.iter().map(RuleText::of).collect();
+        out.text.insert(name.clone(), text);
+        out.spans.insert(name, span);
     }
-    PolicySetSpec {
-        prefix_sets,
-        policies,
+    out.spec.prefix_sets = names.prefix_sets;
+    refuse_rings(&mut out.spec, &calls, table.problems());
+    out
+}
+
+impl Policies {
+    pub fn compile(&self, registry: &Registry, problems: &Problems) -> PolicySet {
+        PolicySet::compile_with(&self.spec, registry).unwrap_or_else(|error| {
+            let span = match &error {
+                PolicyError::TooManyRules { policy }
+                | PolicyError::PrependTooLong { policy, .. }
+                | PolicyError::UnknownPrefixSet { policy, .. } => self.spans.get(policy),
+                _ => None,
+            };
+            let problem = Problem::new(error.to_string(), "");
+            problems.push(match span {
+                Some(span) => problem.at(span.clone()),
+                None => problem,
+            });
+            PolicySet::default()
+        })
+    }
+}
+
+/// Takes the calls that close a ring out, so that the rest can be checked.
+fn refuse_rings(
+    spec: &mut PolicySetSpec,
+    calls: &BTreeMap<(String, String), Range<usize>>,
+    problems: &Problems,
+) {
+    while let Some(ring) = spec.call_cycle() {
+        let [.., last, first] = ring.as_slice() else {
+            return;
+        };
+        let problem = Problem::new(
+            format!("policies call each other in a ring: {}", ring.join(" → ")),
+            "take one of the calls out",
+        );
+        let problem = problem.label("closes the ring");
+        problems.push(match calls.get(&(last.clone(), first.clone())) {
+            Some(span) => problem.at(span.clone()),
+            None => problem,
+        });
+        for rule in spec.policies.get_mut(last).into_iter().flatten() {
+            rule.call = rule.call.take().filter(|call| call != first);
+        }
     }
 }
 
@@ -61,151 +151,34 @@ fn named_lists<T>(
         .collect()
 }
 
-fn read_rule(
-    rule: &Table<'_>,
-    prefix_sets: &BTreeMap<String, Vec<PrefixRange>>,
-    community_sets: &CommunitySets,
-) -> RuleSpec {
+fn read_rule(rule: &Table<'_>, names: &Names, registry: &Registry) -> RuleSpec {
     let then = values::word(&[
         ("accept", Then::Accept),
         ("reject", Then::Reject),
         ("next", Then::Next),
     ]);
-    let matches = rule.table("match", &schema::MATCH);
-    let sets = rule.table("set", &schema::SET);
-    RuleSpec {
-        matches: matches
-            .map(|table| read_match(&table, prefix_sets, community_sets))
-            .unwrap_or_default(),
-        sets: sets
-            .map(|table| read_set(&table, community_sets))
-            .unwrap_or_default(),
-        then: rule.plain("then", then),
-    }
-}
-
-fn read_match(
-    table: &Table<'_>,
-    prefix_sets: &BTreeMap<String, Vec<PrefixRange>>,
-    community_sets: &CommunitySets,
-) -> MatchSpec {
-    let found = |name: &Spanned<String>| {
-        let found = prefix_sets.contains_key(name.get_ref());
+    let conditions = |key| {
+        let table = rule.table(key, &schema::MATCH);
+        table.map_or_else(MatchSpec::default, |table| matches::read(&table, names))
+    };
+    let call = rule.value("call", values::string).filter(|call| {
+        let found = names.policies.contains(call.get_ref()) || registry.has(call.get_ref());
         if !found {
-            let known = prefix_sets.keys().map(String::as_str);
-            let problem = not_found("prefix set", "[policy.prefix-set]", name.get_ref(), known);
-            table.problems().push(problem.at(name.span()));
+            let known: Vec<&str> = names.policies.iter().map(String::as_str).collect();
+            let problem = no_policy(call.get_ref(), &known);
+            rule.problems().push(problem.at(call.span()));
         }
         found
-    };
-    let prefix_set = table.value("prefix-set", values::string).filter(found);
-    let communities = communities(table, "community", community_sets);
-    // An empty set is an error where it would match everything, or nothing.
-    for list in communities.iter().flatten() {
-        if list.get_ref().is_empty() {
-            let problem = Problem::new("this set has no communities", "add one to it");
-            table.problems().push(problem.at(list.span()));
-        }
-    }
-    for key in ["community", "neighbour"] {
-        if let Some(span) = table.empty_list(key) {
-            let problem = Problem::new(
-                format!("`{key}` has nothing to match"),
-                "name at least one, or take the key out",
-            );
-            table.problems().push(problem.at(span));
-        }
-    }
-    MatchSpec {
-        prefix_set: prefix_set.map(Spanned::into_inner),
-        communities: flat(communities).unwrap_or_default(),
-        neighbours: plain(table.one_or_list("neighbour", neighbour)).unwrap_or_default(),
-        family: table.plain("family", values::family),
-    }
-}
-
-fn read_set(table: &Table<'_>, sets: &CommunitySets) -> SetSpec {
-    SetSpec {
-        local_pref: table.plain("local-pref", values::number(0..=u32::MAX)),
-        med: table.plain("med", values::number(0..=u32::MAX)),
-        community_set: flat(communities(table, "community-set", sets)),
-        community_remove: flat(communities(table, "community-remove", sets)).unwrap_or_default(),
-        community_add: flat(communities(table, "community-add", sets)).unwrap_or_default(),
-        next_hop_self: table
-            .plain("next-hop-self", values::boolean)
-            .unwrap_or(false),
-        prepend: table.plain("prepend", prepend).unwrap_or_default(),
-    }
-}
-
-/// Communities and names of sets of them.
-fn communities(
-    table: &Table<'_>,
-    key: &'static str,
-    sets: &CommunitySets,
-) -> Option<Vec<Spanned<Vec<Community>>>> {
-    table.one_or_list(key, |value| {
-        let text = value.as_str().and_then(|name| sets.get(name));
-        match text {
-            Some(set) => Ok(set.clone()),
-            None => values::community(value).map(|c| vec![c]).map_err(|wrong| {
-                let name = value.as_str().unwrap_or_default();
-                match closest(name, sets.keys().map(String::as_str)) {
-                    Some(set) => Wrong::new(
-                        format!("`{name}` is no community and no community set"),
-                        "not found",
-                        format!("did you mean `{set}`?"),
-                    ),
-                    None => wrong,
-                }
-            }),
-        }
-    })
-}
-
-fn flat<T>(lists: Option<Vec<Spanned<Vec<T>>>>) -> Option<Vec<T>> {
-    Some(plain(lists)?.into_iter().flatten().collect())
-}
-
-fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Option<Vec<T>> {
-    Some(list?.into_iter().map(Spanned::into_inner).collect())
-}
-
-fn neighbour(value: &DeValue<'_>) -> Result<NeighbourMatch, Wrong> {
-    if value.is_integer() {
-        values::asn(value).map(NeighbourMatch::Asn)
-    } else {
-        values::unicast(value).map(NeighbourMatch::Address)
-    }
-}
-
-/// A count of our own number, or the numbers.
-fn prepend(value: &DeValue<'_>) -> Result<Vec<Prepend>, Wrong> {
-    let max = PolicySet::MAX_PREPEND;
-    match value {
-        DeValue::Array(items) => {
-            let asns: Vec<Asn> = items
-                .iter()
-                .map(|item| values::asn(item.get_ref()))
-                .collect::<Result<_, _>>()?;
-            if asns.len() > max {
-                return Err(Wrong::new(
-                    format!("{} AS numbers are too many to prepend", asns.len()),
-                    "too long",
-                    format!("write at most {max}"),
-                ));
-            }
-            Ok(asns.into_iter().map(Prepend::Asn).collect())
-        }
-        value if value.is_integer() => {
-            let count = values::number(1..=max as u8)(value)?;
-            Ok(vec![Prepend::Local(count)])
-        }
-        other => Err(Wrong::kind(
-            "a count or a list of AS numbers",
-            other,
-            "write `prepend = 2` for our own number twice, or `prepend = [64512, 64513]`",
-        )),
+    });
+    RuleSpec {
+        matches: conditions("match"),
+        unless: conditions("unless"),
+        sets: rule
+            .table("set", &schema::SET)
+            .map(|table| sets::read(&table, names))
+            .unwrap_or_default(),
+        call: call.map(Spanned::into_inner),
+        then: rule.plain("then", then),
     }
 }
 
@@ -217,25 +190,41 @@ pub(crate) fn names(
 ) -> Option<Vec<String>> {
     let names = table.list(key, values::string)?;
     let known = |name: &Spanned<String>| {
-        let found = policies.names().any(|known| known == name.get_ref());
+        let found = policies.has(name.get_ref());
         if !found {
-            let problem = not_found(
-                "routing policy",
-                &format!("[[policy.route.{}]]", name.get_ref()),
-                name.get_ref(),
-                policies.names(),
-            );
+            let custom: Vec<String> = policies.registry().names().collect();
+            let known = policies.names().chain(custom.iter().map(String::as_str));
+            let problem = no_policy(name.get_ref(), &known.collect::<Vec<_>>());
             table.problems().push(problem.at(name.span()));
         }
         found
     };
-    Some(
-        names
-            .into_iter()
-            .filter(known)
-            .map(Spanned::into_inner)
-            .collect(),
-    )
+    Some(plain(names.into_iter().filter(known).collect()))
+}
+
+fn no_policy(name: &str, known: &[&str]) -> Problem {
+    match name.starts_with(Registry::PREFIX) {
+        false => not_found(
+            "routing policy",
+            &format!("[[policy.route.{name}]]"),
+            name,
+            known.iter().copied(),
+        ),
+        true => {
+            let help = match closest(name, known.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => {
+                    let custom = |known: &&&str| known.starts_with(Registry::PREFIX);
+                    let has: Vec<&str> = known.iter().filter(custom).copied().collect();
+                    match has.is_empty() {
+                        true => "this program has no policies written in Rust".to_owned(),
+                        false => format!("this program has {}", has.join(", ")),
+                    }
+                }
+            };
+            Problem::new(format!("no policy `{name}` is in this program"), help).label("not found")
+        }
+    }
 }
 
 fn not_found<'a>(
@@ -249,4 +238,25 @@ fn not_found<'a>(
         None => format!("add it below `{header}`"),
     };
     Problem::new(format!("no {what} is named `{name}`"), help).label("not found")
+}
+
+fn plain<T>(list: Vec<Spanned<T>>) -> Vec<T> {
+    list.into_iter().map(Spanned::into_inner).collect()
+}
+
+/// What stands in a text that may be a name of a set or an item of it.
+fn wrong_item<'a>(
+    name: &str,
+    what: &str,
+    known: impl Iterator<Item = &'a str>,
+    wrong: Wrong,
+) -> Wrong {
+    match closest(name, known) {
+        Some(set) => Wrong::new(
+            format!("`{name}` is no {what} and no {what} set"),
+            "not found",
+            format!("did you mean `{set}`?"),
+        ),
+        None => wrong,
+    }
 }

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use godwit_bgp::{Asn, Family, RouterId};
-use godwit_policy::route::{Community, PrefixRange};
+use godwit_policy::route::{
+    AsPathPattern, AsPathPatternError, CommunityPattern, CommunityPatternError, NumberRange,
+    PrefixRange,
+};
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -387,18 +390,86 @@ pub(crate) fn prefix_range(value: &DeValue<'_>) -> Read<PrefixRange> {
         })
 }
 
-pub(crate) fn community(value: &DeValue<'_>) -> Read<Community> {
+pub(crate) fn community_pattern(value: &DeValue<'_>) -> Read<CommunityPattern> {
     let text = str_of(value, "a community", "put it into quotes: `\"64512:100\"`")?;
-    parse_community(text)
+    text.parse().map_err(|error: CommunityPatternError| {
+        let message = error.to_string();
+        let (title, help) = message.split_once(": ").unwrap_or((&message, ""));
+        match error {
+            CommunityPatternError::Unknown => Wrong::new(title, "not a community", help),
+            CommunityPatternError::Regex(why) => {
+                Wrong::new(title, why, "write it as `/^64512:1..$/`")
+            }
+        }
+    })
 }
 
-pub(crate) fn parse_community(text: &str) -> Read<Community> {
-    text.parse()
-        .map_err(|error: godwit_policy::route::CommunityError| {
-            let message = error.to_string();
-            let (title, help) = message.split_once(": ").unwrap_or((&message, ""));
-            Wrong::new(title, "not a community", help)
-        })
+pub(crate) fn as_path_pattern(value: &DeValue<'_>) -> Read<AsPathPattern> {
+    const HELP: &str = "write it into quotes: `\"^65001 .* 65010$\"`";
+    let text = str_of(value, "a pattern over AS paths", HELP)?;
+    text.parse().map_err(|error: AsPathPatternError| {
+        let part = text.get(error.at.start..).unwrap_or_default();
+        let label = match part.is_empty() || error.at.start == 0 {
+            true => String::new(),
+            false => format!("at `{part}`"),
+        };
+        Wrong::new(
+            format!("not a pattern over AS paths: {}", error.what),
+            label,
+            error.help,
+        )
+    })
+}
+
+/// A number, `"2-5"`, or `{ min = 2, max = 5 }`.
+pub(crate) fn number_range(value: &DeValue<'_>) -> Read<NumberRange> {
+    const HELP: &str =
+        "write a number, `\"2-5\"`, or `{ min = 2, max = 5 }`, of which one may be left out";
+    let number = number(0..=u32::MAX);
+    match value {
+        DeValue::Table(table) => {
+            let mut range = NumberRange::ALL;
+            for (key, value) in table.iter() {
+                let end = match key.get_ref().as_ref() {
+                    "min" => &mut range.min,
+                    "max" => &mut range.max,
+                    other => {
+                        let title = format!("unknown key `{other}`");
+                        return Err(Wrong::new(title, "not known here", HELP));
+                    }
+                };
+                *end = number(value.get_ref())?;
+            }
+            match (table.is_empty(), range.min <= range.max) {
+                (true, _) => Err(Wrong::new("a range of nothing", "no `min`, no `max`", HELP)),
+                (_, true) => Ok(range),
+                (_, false) => Err(Wrong::new(
+                    "`min` is above `max`",
+                    "nothing fits",
+                    "swap them",
+                )),
+            }
+        }
+        value if value.is_integer() => number(value).map(NumberRange::one),
+        value => range_text(value, "a number or a range", HELP),
+    }
+}
+
+/// A number, or `"64512-65534"`.
+pub(crate) fn asn_range(value: &DeValue<'_>) -> Read<NumberRange> {
+    match value.is_integer() {
+        true => asn(value).map(|asn| NumberRange::one(asn.0)),
+        false => range_text(
+            value,
+            "an AS number",
+            "write a number, or several as `\"64512-65534\"`",
+        ),
+    }
+}
+
+fn range_text(value: &DeValue<'_>, wanted: &str, help: &str) -> Read<NumberRange> {
+    let range = str_of(value, wanted, help)?.parse::<NumberRange>();
+    range.map_err(|_| Wrong::new("not a range of numbers", "", help))
 }
 
 pub(crate) fn family(value: &DeValue<'_>) -> Read<Family> {

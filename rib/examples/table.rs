@@ -105,6 +105,7 @@ fn table(prefixes: usize) -> Vec<(AttrsBuf, Vec<Ipv4Net>)> {
 fn spec(number: u16, kind: SessionKind) -> PeerSpec {
     let own = Ipv4Addr::new(10, 0, 0, 1);
     PeerSpec {
+        group: None,
         address: IpAddr::V4(Ipv4Addr::from(0x0a01_0000 + u32::from(number))),
         asn: match kind {
             SessionKind::External => Asn(64_512 + u32::from(number)),

@@ -143,7 +143,7 @@ impl Rib {
             let net = self.core.tables.net(mark);
             let attrs = &mut self.core.attrs;
             let net = |residual: &mut _| pick(residual, net);
-            match group.export.output(best.attr, source, family, net, attrs) {
+            match group.export.output(best.attr, &source, family, net, attrs) {
                 // On its way.
                 Ok(attr) => attrs.release(attr),
                 Err(why) => not_to.push((id, why)),

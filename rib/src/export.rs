@@ -1,11 +1,15 @@
 //! What happens to a route on its way out: who may have it, and with which
 //! attributes (RFC 4271 §5.1, RFC 4456, RFC 1997), then policy.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use godwit_bgp::attrs::{AttrsBuf, RawAttr, code, flag};
 use godwit_bgp::wire::UpdateEncoder;
 use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
-use godwit_policy::route::{Outcome, PeerContext, PolicyRef, Residual};
+use godwit_policy::route::{
+    Direction, Neighbour, Outcome, PeerContext, PolicyRef, Residual, Route, SourceKind,
+};
 
 use crate::api::{ExportRules, PeerId, PeerSpec, RibConfig, WhyNot};
 use crate::interner::{AttrId, DEFAULT_LOCAL_PREF, Interner};
@@ -37,13 +41,15 @@ pub struct Export {
 }
 
 /// What of a route's origin decides what becomes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     from: From,
     /// On the subnet that our own next hop towards the group is on.
     shares_subnet: bool,
     /// Of an internal peer: whom to name as ORIGINATOR_ID.
     router_id: RouterId,
+    /// Only where a rule asks for it.
+    neighbour: Option<Arc<Neighbour>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +58,26 @@ enum From {
     Peer(SessionKind),
 }
 
+impl Source {
+    fn for_policy(&self) -> godwit_policy::route::Source {
+        godwit_policy::route::Source {
+            kind: match self.from {
+                From::Ourselves => SourceKind::Local,
+                From::Peer(kind) => SourceKind::Peer(kind),
+            },
+            neighbour: self.neighbour.clone(),
+        }
+    }
+}
+
 impl Export {
     pub fn new(spec: &PeerSpec, config: &RibConfig) -> Self {
         let context = Family::ALL.map(|family| PeerContext {
-            address: spec.address,
-            asn: spec.asn,
-            local_asn: spec.local_asn,
+            direction: Direction::Export,
+            neighbour: spec.neighbour(),
             kind: spec.kind,
+            local_asn: spec.local_asn,
+            own_next_hop: spec.own_next_hop[family.index()],
             family,
         });
         Export {
@@ -90,6 +109,7 @@ impl Export {
                 from: From::Ourselves,
                 shares_subnet: false,
                 router_id: unknown,
+                neighbour: None,
             };
         };
         let external = spec.kind.is_external();
@@ -106,6 +126,7 @@ impl Export {
             } else {
                 spec.router_id
             },
+            neighbour: (self.policy[family.index()].0.uses().source).then(|| spec.neighbour()),
         }
     }
 
@@ -113,18 +134,20 @@ impl Export {
     pub fn output(
         &mut self,
         attr: AttrId,
-        source: Source,
+        source: &Source,
         family: Family,
         pick: impl FnOnce(&mut Residual) -> u16,
         attrs: &mut Interner,
     ) -> Result<AttrId, WhyNot> {
         // Taken out so that the closures may look at the rest.
         let mut memo = std::mem::take(&mut self.memo[family.index()]);
-        let entry = memo.entry(attr, source, attrs, |weak, source| {
-            let residual = self.admit(attr, source, family, attrs).map(|()| {
-                self.policy[family.index()]
-                    .0
-                    .specialise(&self.context[family.index()], attrs.attrs(attr))
+        let entry = memo.entry(attr, source.clone(), attrs, |weak, source| {
+            let residual = self.admit(attr, &source, family, attrs).map(|()| {
+                self.policy[family.index()].0.specialise(&Route {
+                    peer: &self.context[family.index()],
+                    source: &source.for_policy(),
+                    attrs: attrs.attrs(attr),
+                })
             });
             Entry::new(weak, source, residual)
         });
@@ -140,7 +163,7 @@ impl Export {
     fn admit(
         &self,
         attr: AttrId,
-        source: Source,
+        source: &Source,
         family: Family,
         attrs: &Interner,
     ) -> Result<(), WhyNot> {
@@ -171,12 +194,12 @@ impl Export {
     fn make(
         &mut self,
         attr: AttrId,
-        source: Source,
+        source: &Source,
         family: Family,
         outcome: &Outcome,
         attrs: &mut Interner,
     ) -> Result<AttrId, WhyNot> {
-        if !outcome.accept {
+        if !outcome.is_accepted() {
             return Err(WhyNot::Policy(outcome.rule.clone()));
         }
         let mut buf = self.scratch.take().unwrap_or_else(|| attrs.owned(attr));
@@ -192,7 +215,7 @@ impl Export {
     fn edit(
         &mut self,
         buf: &mut AttrsBuf,
-        source: Source,
+        source: &Source,
         family: Family,
         outcome: &Outcome,
     ) -> Result<(), WhyNot> {
@@ -267,7 +290,7 @@ impl Export {
     fn next_hop(
         &self,
         received: NextHop,
-        source: Source,
+        source: &Source,
         family: Family,
     ) -> Option<Result<NextHop, WhyNot>> {
         let own = self.own_next_hop[family.index()];

@@ -4,10 +4,14 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local, community};
 use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
-use godwit_policy::route::{PeerContext, PolicyRef, Residual, RuleName};
+use godwit_policy::route::{
+    Direction, Neighbour, PeerContext, PolicyRef, Residual, Route, RuleName, Source, SourceKind,
+    Uses,
+};
 use ipnet::IpNet;
 
 use crate::api::{ImportRules, PeerSpec, RibConfig};
@@ -31,7 +35,7 @@ struct ClassKey {
     /// Where its routes may have link-local next hops.
     own_link_local: Option<Ipv6Addr>,
     /// Only where a rule asks for it.
-    neighbour: Option<(IpAddr, Asn)>,
+    neighbour: Option<Arc<Neighbour>>,
     rules: ImportRules,
 }
 
@@ -99,6 +103,7 @@ impl Additions {
 struct Class {
     key: ClassKey,
     context: PeerContext,
+    source: Source,
     users: u32,
     /// With the peer's AS number, where that decides.
     memo: Memo<Option<Asn>, Verdict>,
@@ -136,10 +141,8 @@ impl Imports {
             own_link_local: spec
                 .local_link_local
                 .filter(|_| family == Family::Ipv6Unicast || spec.extended_next_hop),
-            neighbour: policy
-                .0
-                .uses_neighbour()
-                .then_some((spec.address, spec.asn)),
+            // The source of what comes in is the peer too.
+            neighbour: (policy.0.uses() != Uses::default()).then(|| spec.neighbour()),
             policy,
             rules: spec.import_rules,
         };
@@ -151,11 +154,16 @@ impl Imports {
             let class = Some(Class {
                 key,
                 context: PeerContext {
-                    address: spec.address,
-                    asn: spec.asn,
-                    local_asn: spec.local_asn,
+                    direction: Direction::Import,
+                    neighbour: spec.neighbour(),
                     kind: spec.kind,
+                    local_asn: spec.local_asn,
+                    own_next_hop: spec.own_next_hop[family.index()],
                     family,
+                },
+                source: Source {
+                    kind: SourceKind::Peer(spec.kind),
+                    neighbour: Some(spec.neighbour()),
                 },
                 users: 0,
                 memo: Memo::default(),
@@ -217,19 +225,24 @@ impl Imports {
         let Some(class) = &mut self.classes[id.0 as usize] else {
             unreachable!("a class lives as long as a peer uses it")
         };
-        let (key, context, own) = (&class.key, &class.context, &self.own);
+        let (key, context, source) = (&class.key, &class.context, &class.source);
+        let own = &self.own;
         let view = attrs.attrs(attr_in);
         let additions = key.additions(view, peer, config);
         let scratch = &mut self.scratch;
         let asked = key.asks_who().then_some(peer);
+        let specialise = |attrs: AttrsRef<'_>| {
+            key.policy.0.specialise(&Route {
+                peer: context,
+                source,
+                attrs,
+            })
+        };
         let entry = class.memo.entry(attr_in, asked, attrs, |weak, asked| {
             let residual = match sanity(view, key, peer, own, config) {
                 Verdict::Accepted => Ok(match additions.is_empty() {
-                    true => key.policy.0.specialise(context, view),
-                    false => {
-                        let buf = filled(scratch, view, additions);
-                        key.policy.0.specialise(context, buf.as_ref())
-                    }
+                    true => specialise(view),
+                    false => specialise(filled(scratch, view, additions).as_ref()),
                 }),
                 verdict => Err(verdict),
             };
@@ -273,7 +286,7 @@ impl Evaluated<'_> {
         let (key, additions, attr_in) = (self.key, self.additions, self.attr_in);
         let scratch = &mut *self.scratch;
         self.entry.outcome(index, attrs, |outcome, attrs| {
-            if !outcome.accept {
+            if !outcome.is_accepted() {
                 return Err(Verdict::Policy);
             }
             if outcome.edits.is_empty() && additions.is_empty() {

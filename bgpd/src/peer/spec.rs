@@ -22,6 +22,7 @@ pub fn peer_spec(
     PeerSpec {
         address: settings.address,
         asn: negotiated.remote_asn,
+        group: settings.config.group.as_deref().map(Into::into),
         router_id: negotiated.remote_router_id,
         local_asn: negotiated.local_asn,
         local_address: local,

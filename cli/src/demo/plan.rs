@@ -175,7 +175,7 @@ impl Node {
         if reflector && tor {
             out.push_str(
                 "\n# Nothing else tells the hosts how to reach each other's uplinks.\n\
-                 [[policy.route.by-me]]\nset = { next-hop-self = true }\nthen = \"accept\"\n",
+                 [[policy.route.by-me]]\nset = { next-hop = \"self\" }\nthen = \"accept\"\n",
             );
         }
         if tor {

@@ -134,7 +134,7 @@ pods = ['10.244.0.0/16{{16,28}}', '10.0.0.0/8', 'fd00::/8+']
 ours = ['64512:100', '64512:1:2']
 [[policy.route.p]]
 match = {{ prefix-set = 'pods', community = ['ours', 'no-export'], neighbour = [65000, '10.0.0.1'], family = 'ipv4-unicast' }}
-set = {{ local-pref = 200, med = 0, community-set = [], community-remove = 'ours', community-add = ['64512:7'], next-hop-self = true, prepend = [65001, 65001] }}
+set = {{ local-pref = 200, med = 0, community-set = [], community-remove = 'ours', community-add = ['64512:7'], next-hop = 'self', prepend = [65001, 65001] }}
 then = 'next'
 [[policy.route.p]]
 set = {{ prepend = 3 }}

@@ -5,6 +5,7 @@ mod errors;
 mod files;
 mod limits;
 mod paths;
+mod policies;
 mod reload;
 mod robustness;
 mod transport;

@@ -1,173 +1,184 @@
 //! What a chain does to the attributes of a route that it accepts.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use godwit_bgp::attrs::{AttrsBuf, AttrsRef, LargeCommunity, code, flag};
+use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Local, Origin, code, flag};
+use godwit_bgp::community::{Community, ExtCommunity, StandardCommunity};
 use godwit_bgp::{Asn, NextHop};
 
-use super::{Community, Prepend, SetSpec};
+use super::Prepend;
 
 /// The sum of all `set`s on the way to an outcome, in a normal form: equal
 /// effects by equal rules compare equal, whatever the order they were set in.
+/// Arithmetic and wildcards are worked out: it holds for one attribute block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Edits {
-    local_pref: Option<u32>,
-    med: Option<u32>,
-    next_hop_self: bool,
+    pub(super) local_pref: Option<u32>,
+    pub(super) med: Option<u32>,
+    pub(super) origin: Option<Origin>,
+    pub(super) next_hop: Option<NewNextHop>,
     /// As the AS path will begin.
-    prepend: Vec<Prepend>,
-    standard: ListEdit<u32>,
-    large: ListEdit<LargeOrd>,
+    pub(super) prepend: Vec<Prepend>,
+    pub(super) communities: CommunityEdits,
+    pub(super) weight: Option<u32>,
+    pub(super) kernel_table: Option<u32>,
+    pub(super) kernel_metric: Option<u32>,
+    pub(super) preferred_source: Option<IpAddr>,
+    pub(super) blackhole: Option<bool>,
 }
 
-/// [`LargeCommunity`] by value order.
-type LargeOrd = (u32, u32, u32);
-
-fn large_ord(c: LargeCommunity) -> LargeOrd {
-    (c.global, c.local1, c.local2)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NewNextHop {
+    Own,
+    To(IpAddr),
 }
 
 /// The longest value that a path attribute's length field can tell.
 const MAX_VALUE: usize = u16::MAX as usize;
 
-/// Change of a list without duplicates: `(cleared ? {} : old - removed) + added`.
+/// Change of all communities: `(cleared ? {} : old - removed) + added`.
 ///
 /// Invariant: `removed` is empty when `cleared`, and disjoint from `added`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ListEdit<T> {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct CommunityEdits {
     cleared: bool,
-    removed: BTreeSet<T>,
-    added: BTreeSet<T>,
+    removed: BTreeSet<Community>,
+    added: BTreeSet<Community>,
 }
 
-impl<T> Default for ListEdit<T> {
-    fn default() -> Self {
-        ListEdit {
-            cleared: false,
-            removed: BTreeSet::new(),
-            added: BTreeSet::new(),
-        }
-    }
-}
-
-impl<T: Copy + Ord> ListEdit<T> {
-    fn clear(&mut self) {
+impl CommunityEdits {
+    pub fn clear(&mut self) {
         self.cleared = true;
         self.removed.clear();
         self.added.clear();
     }
 
-    fn remove(&mut self, item: T) {
-        self.added.remove(&item);
+    pub fn remove(&mut self, one: Community) {
+        self.added.remove(&one);
         if !self.cleared {
-            self.removed.insert(item);
+            self.removed.insert(one);
         }
     }
 
-    fn add(&mut self, item: T) {
-        self.removed.remove(&item);
-        self.added.insert(item);
+    pub fn add(&mut self, one: Community) {
+        self.removed.remove(&one);
+        self.added.insert(one);
     }
 
     fn is_empty(&self) -> bool {
         !self.cleared && self.removed.is_empty() && self.added.is_empty()
     }
 
-    /// Whether the item is there afterwards; `before` tells if it was.
-    fn has(&self, item: T, before: impl FnOnce() -> bool) -> bool {
-        self.added.contains(&item) || (!self.cleared && !self.removed.contains(&item) && before())
+    fn then(&mut self, later: &CommunityEdits) {
+        if later.cleared {
+            self.clear();
+        }
+        later.removed.iter().for_each(|one| self.remove(*one));
+        later.added.iter().for_each(|one| self.add(*one));
     }
 
-    /// The bytes of the edited list: what stays in the order it came, then what
-    /// is new. Stops at the length that one attribute can hold.
-    fn bytes<const N: usize>(
+    fn stays(&self, one: &Community) -> bool {
+        !self.cleared && !self.removed.contains(one)
+    }
+
+    /// All that the route carries once edited; some of them twice.
+    pub fn after<'a>(
+        &'a self,
+        attrs: AttrsRef<'a>,
+    ) -> impl Iterator<Item = Community> + Clone + use<'a> {
+        let stay = communities(attrs).filter(|one| self.stays(one));
+        stay.chain(self.added.iter().copied())
+    }
+
+    /// Rewrites the attribute of one kind: what stays in the order it came,
+    /// then what is new. Stops at the length that one attribute can hold.
+    fn apply<const N: usize>(
         &self,
-        before: impl Iterator<Item = T>,
-        encode: impl Fn(T) -> [u8; N],
-    ) -> Vec<u8> {
-        let mut new = self.added.clone();
-        let mut out = Vec::new();
-        let stay = before.filter(|item| self.has(*item, || true));
-        for item in stay {
-            new.remove(&item);
-            out.extend_from_slice(&encode(item));
+        buf: &mut AttrsBuf,
+        attribute: u8,
+        decode: impl Fn([u8; N]) -> Community,
+        encode: impl Fn(Community) -> Option<[u8; N]>,
+    ) {
+        let mut new: Vec<(Community, [u8; N])> = (self.added.iter())
+            .filter_map(|one| Some((*one, encode(*one)?)))
+            .collect();
+        let old = buf.as_ref().find(attribute).map_or(&[][..], |a| a.value);
+        let (old, _) = old.as_chunks::<N>();
+        let mut list = Vec::with_capacity((old.len() + new.len()) * N);
+        for octets in old {
+            let one = decode(*octets);
+            let again = new.iter().position(|(added, _)| *added == one);
+            if let Some(at) = again {
+                new.remove(at);
+            }
+            if again.is_some() || self.stays(&one) {
+                list.extend_from_slice(octets);
+            }
         }
-        for item in new {
-            if out.len() + N > MAX_VALUE {
+        for (_, octets) in new {
+            if list.len() + N > MAX_VALUE {
                 break;
             }
-            out.extend_from_slice(&encode(item));
+            list.extend_from_slice(&octets);
         }
-        out
+        replace(buf, attribute, &list);
     }
 }
 
+/// Every community of the route.
+pub(super) fn communities<'a>(
+    attrs: AttrsRef<'a>,
+) -> impl Iterator<Item = Community> + Clone + use<'a> {
+    attrs
+        .communities()
+        .map(|c| Community::Standard(StandardCommunity(c)))
+        .chain(
+            attrs
+                .ext_communities()
+                .map(|c| Community::Extended(ExtCommunity(c))),
+        )
+        .chain(attrs.ipv6_ext_communities().map(Community::Ipv6Extended))
+        .chain(attrs.large_communities().map(Community::Large))
+}
+
 impl Edits {
-    pub(super) fn from_spec(spec: &SetSpec) -> Edits {
-        let mut edits = Edits {
-            local_pref: spec.local_pref,
-            med: spec.med,
-            next_hop_self: spec.next_hop_self,
-            prepend: spec.prepend.clone(),
-            ..Edits::default()
-        };
-        if let Some(communities) = &spec.community_set {
-            edits.standard.clear();
-            edits.large.clear();
-            communities.iter().for_each(|c| edits.add(*c));
-        }
-        for community in &spec.community_remove {
-            match community {
-                Community::Standard(c) => edits.standard.remove(*c),
-                Community::Large(c) => edits.large.remove(large_ord(*c)),
-            }
-        }
-        spec.community_add.iter().for_each(|c| edits.add(*c));
-        edits
-    }
-
-    fn add(&mut self, community: Community) {
-        match community {
-            Community::Standard(c) => self.standard.add(c),
-            Community::Large(c) => self.large.add(large_ord(c)),
-        }
-    }
-
     /// These edits, then `later` on top of them.
-    pub(super) fn then(&mut self, later: &Edits) {
-        self.local_pref = later.local_pref.or(self.local_pref);
-        self.med = later.med.or(self.med);
-        self.next_hop_self |= later.next_hop_self;
-        self.prepend.splice(0..0, later.prepend.iter().copied());
-        then_list(&mut self.standard, &later.standard);
-        then_list(&mut self.large, &later.large);
-    }
-
-    /// Whether the route carries `community` once edited.
-    pub(super) fn has_community(&self, attrs: &AttrsRef<'_>, community: Community) -> bool {
-        match community {
-            Community::Standard(c) => self.standard.has(c, || attrs.has_community(c)),
-            Community::Large(c) => self.large.has(large_ord(c), || {
-                attrs
-                    .large_communities()
-                    .any(|have| large_ord(have) == large_ord(c))
-            }),
-        }
+    pub fn then(&mut self, later: &Edits) {
+        let Edits {
+            local_pref,
+            med,
+            origin,
+            next_hop,
+            prepend,
+            communities,
+            weight,
+            kernel_table,
+            kernel_metric,
+            preferred_source,
+            blackhole,
+        } = later;
+        self.local_pref = local_pref.or(self.local_pref);
+        self.med = med.or(self.med);
+        self.origin = origin.or(self.origin);
+        self.next_hop = next_hop.or(self.next_hop);
+        self.prepend.splice(0..0, prepend.iter().copied());
+        self.communities.then(communities);
+        self.weight = weight.or(self.weight);
+        self.kernel_table = kernel_table.or(self.kernel_table);
+        self.kernel_metric = kernel_metric.or(self.kernel_metric);
+        self.preferred_source = preferred_source.or(self.preferred_source);
+        self.blackhole = blackhole.or(self.blackhole);
     }
 
     /// Nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.local_pref.is_none()
-            && self.med.is_none()
-            && !self.next_hop_self
-            && self.prepend.is_empty()
-            && self.standard.is_empty()
-            && self.large.is_empty()
+        *self == Edits::default()
     }
 
     /// Whether the route is to be announced with our own next hop.
-    pub const fn next_hop_self(&self) -> bool {
-        self.next_hop_self
+    pub fn next_hop_self(&self) -> bool {
+        self.next_hop == Some(NewNextHop::Own)
     }
 
     pub const fn local_pref(&self) -> Option<u32> {
@@ -178,9 +189,9 @@ impl Edits {
         self.med
     }
 
-    /// Edits `buf` in place. `own_next_hop` is what `next-hop-self` means on
-    /// this session (left alone where there is none); `asn` is the number that
-    /// [`Prepend::Local`] repeats.
+    /// Edits `buf` in place. `own_next_hop` is what ourselves as next hop means
+    /// on this session (left alone where there is none); `asn` is the number
+    /// that [`Prepend::Local`] repeats.
     pub fn apply(&self, own_next_hop: Option<NextHop>, asn: Asn, buf: &mut AttrsBuf) {
         if self.local_pref.is_some() {
             buf.set_local_pref(self.local_pref);
@@ -188,8 +199,14 @@ impl Edits {
         if self.med.is_some() {
             buf.set_med(self.med);
         }
-        if let (true, Some(own)) = (self.next_hop_self, own_next_hop) {
-            buf.next_hop = own;
+        if let Some(origin) = self.origin {
+            buf.set_origin(origin);
+        }
+        match self.next_hop {
+            Some(NewNextHop::Own) => buf.next_hop = own_next_hop.unwrap_or(buf.next_hop),
+            Some(NewNextHop::To(IpAddr::V4(address))) => buf.next_hop = NextHop::V4(address),
+            Some(NewNextHop::To(IpAddr::V6(address))) => buf.next_hop = NextHop::V6(address),
+            None => {}
         }
         // The last of the list stands next to the old path.
         for prepend in self.prepend.iter().rev() {
@@ -198,33 +215,89 @@ impl Edits {
                 Prepend::Asn(asn) => buf.prepend_as(*asn, 1),
             }
         }
-        if !self.standard.is_empty() {
-            let bytes = self
-                .standard
-                .bytes(buf.as_ref().communities(), u32::to_be_bytes);
-            replace(buf, code::COMMUNITIES, &bytes);
-        }
-        if !self.large.is_empty() {
-            let before = buf.as_ref().large_communities().map(large_ord);
-            let bytes = self.large.bytes(before, |(global, local1, local2)| {
-                let mut out = [0; 12];
-                let parts = [global, local1, local2];
-                for (chunk, part) in out.chunks_exact_mut(4).zip(parts) {
-                    chunk.copy_from_slice(&part.to_be_bytes());
-                }
-                out
-            });
-            replace(buf, code::LARGE_COMMUNITIES, &bytes);
-        }
+        self.apply_communities(buf);
+        self.apply_local(buf);
     }
-}
 
-fn then_list<T: Copy + Ord>(edit: &mut ListEdit<T>, later: &ListEdit<T>) {
-    if later.cleared {
-        edit.clear();
+    fn apply_communities(&self, buf: &mut AttrsBuf) {
+        use godwit_bgp::community::{Ipv6ExtCommunity, LargeCommunity};
+        let edits = &self.communities;
+        if edits.is_empty() {
+            return;
+        }
+        // Attributes without a change among them are left as they are.
+        let touched = |kind: fn(&Community) -> bool| {
+            edits.cleared || edits.removed.iter().chain(&edits.added).any(kind)
+        };
+        if touched(|c| matches!(c, Community::Standard(_))) {
+            edits.apply(
+                buf,
+                code::COMMUNITIES,
+                |octets| Community::Standard(StandardCommunity(u32::from_be_bytes(octets))),
+                |one| match one {
+                    Community::Standard(c) => Some(c.0.to_be_bytes()),
+                    _ => None,
+                },
+            );
+        }
+        if touched(|c| matches!(c, Community::Extended(_))) {
+            edits.apply(
+                buf,
+                code::EXT_COMMUNITIES,
+                |octets| Community::Extended(ExtCommunity(octets)),
+                |one| match one {
+                    Community::Extended(c) => Some(c.0),
+                    _ => None,
+                },
+            );
+        }
+        if touched(|c| matches!(c, Community::Ipv6Extended(_))) {
+            edits.apply(
+                buf,
+                code::IPV6_EXT_COMMUNITIES,
+                |octets| Community::Ipv6Extended(Ipv6ExtCommunity(octets)),
+                |one| match one {
+                    Community::Ipv6Extended(c) => Some(c.0),
+                    _ => None,
+                },
+            );
+        }
+        if touched(|c| matches!(c, Community::Large(_))) {
+            edits.apply(
+                buf,
+                code::LARGE_COMMUNITIES,
+                |octets: [u8; 12]| {
+                    let number = |at: usize| {
+                        let part = octets.get(at..).and_then(<[u8]>::first_chunk::<4>);
+                        part.copied().map_or(0, u32::from_be_bytes)
+                    };
+                    Community::Large(LargeCommunity {
+                        global: number(0),
+                        local1: number(4),
+                        local2: number(8),
+                    })
+                },
+                |one| match one {
+                    Community::Large(c) => Some(c.octets()),
+                    _ => None,
+                },
+            );
+        }
     }
-    later.removed.iter().for_each(|item| edit.remove(*item));
-    later.added.iter().for_each(|item| edit.add(*item));
+
+    fn apply_local(&self, buf: &mut AttrsBuf) {
+        let before = buf.as_ref().local();
+        let local = Local {
+            weight: self.weight.unwrap_or(before.weight),
+            table: self.kernel_table.or(before.table),
+            metric: self.kernel_metric.or(before.metric),
+            source: self.preferred_source.or(before.source),
+            blackhole: self.blackhole.unwrap_or(before.blackhole),
+        };
+        if local != before {
+            buf.set_local(local);
+        }
+    }
 }
 
 /// An empty list is no attribute. Partial stays as received (RFC 4271 §5).

@@ -5,30 +5,52 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::chain::Lazy;
-use super::{Edits, PrefixSet};
+use super::{Edits, PrefixSet, Then};
 
 /// Name of what decided, for people: `from-tor rule 2`.
 pub type RuleName = Arc<str>;
 
-/// What a chain does with a route.
+/// What a policy does with a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Outcome {
-    pub accept: bool,
+    /// A whole list of policies never ends with [`Then::Next`].
+    pub then: Then,
     /// Empty where the route is rejected.
     pub edits: Edits,
     pub rule: RuleName,
 }
 
 impl Outcome {
-    pub(super) fn reject(rule: &RuleName) -> Self {
+    pub const fn accept(rule: RuleName, edits: Edits) -> Self {
         Outcome {
-            accept: false,
-            edits: Edits::default(),
-            rule: Arc::clone(rule),
+            then: Then::Accept,
+            edits,
+            rule,
         }
+    }
+
+    pub fn reject(rule: RuleName) -> Self {
+        Outcome {
+            then: Then::Reject,
+            edits: Edits::default(),
+            rule,
+        }
+    }
+
+    /// Undecided: the next policy of the list sees the route as edited.
+    pub const fn next(rule: RuleName, edits: Edits) -> Self {
+        Outcome {
+            then: Then::Next,
+            edits,
+            rule,
+        }
+    }
+
+    pub fn is_accepted(&self) -> bool {
+        self.then == Then::Accept
     }
 }
 
@@ -104,9 +126,9 @@ impl Tree {
 }
 
 impl LazyState {
-    fn pick(&mut self, inside: impl Fn(&PrefixSet) -> bool) -> u16 {
+    fn pick(&mut self, net: IpNet) -> u16 {
         let full = self.outcomes.len() >= MAX_OUTCOMES;
-        match self.index.entry(self.chain.evaluate(inside)) {
+        match self.index.entry(self.chain.evaluate(net)) {
             Entry::Occupied(known) => *known.get(),
             // Closed when in doubt: index 0 rejects.
             Entry::Vacant(_) if full => 0,
@@ -125,7 +147,7 @@ impl Residual {
     }
 
     pub(super) fn lazy(chain: Lazy) -> Self {
-        let overflow = Outcome::reject(&"policy with too many different outcomes".into());
+        let overflow = Outcome::reject("policy with too many different outcomes".into());
         Residual(Kind::Lazy(Box::new(LazyState {
             chain,
             index: HashMap::from([(overflow.clone(), 0)]),
@@ -139,6 +161,19 @@ impl Residual {
             root: Branch::Leaf(0),
             forks: Box::default(),
             outcomes: Box::new([outcome]),
+        })
+    }
+
+    /// One outcome for the prefixes in the set, another for the rest.
+    pub fn split(set: Arc<PrefixSet>, inside: Outcome, outside: Outcome) -> Self {
+        Residual::tree(Tree {
+            root: Branch::Fork(0),
+            forks: Box::new([Fork {
+                set,
+                inside: Branch::Leaf(0),
+                outside: Branch::Leaf(1),
+            }]),
+            outcomes: Box::new([inside, outside]),
         })
     }
 
@@ -159,7 +194,7 @@ impl Residual {
     pub fn pick_v4(&mut self, net: Ipv4Net) -> u16 {
         match &mut self.0 {
             Kind::Tree(tree) => tree.pick(|set| set.contains_v4(net)),
-            Kind::Lazy(lazy) => lazy.pick(|set| set.contains_v4(net)),
+            Kind::Lazy(lazy) => lazy.pick(IpNet::V4(net)),
         }
     }
 
@@ -167,7 +202,17 @@ impl Residual {
     pub fn pick_v6(&mut self, net: Ipv6Net) -> u16 {
         match &mut self.0 {
             Kind::Tree(tree) => tree.pick(|set| set.contains_v6(net)),
-            Kind::Lazy(lazy) => lazy.pick(|set| set.contains_v6(net)),
+            Kind::Lazy(lazy) => lazy.pick(IpNet::V6(net)),
         }
+    }
+
+    /// The outcome of one prefix.
+    pub fn decide(&mut self, net: IpNet) -> Outcome {
+        let index = match net {
+            IpNet::V4(net) => self.pick_v4(net),
+            IpNet::V6(net) => self.pick_v6(net),
+        };
+        let outcome = self.outcomes().get(usize::from(index)).cloned();
+        outcome.unwrap_or_else(|| Outcome::reject("no outcome".into()))
     }
 }

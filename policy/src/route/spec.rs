@@ -1,14 +1,13 @@
 //! Policies as plain data, before compilation.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
-use godwit_bgp::attrs::{LargeCommunity, community};
+use godwit_bgp::attrs::Origin;
+use godwit_bgp::community::Community;
 use godwit_bgp::{Asn, Family};
 
-use super::PrefixRange;
+use super::{Amount, AsPathPattern, CommunityPattern, NumberRange, PrefixRange};
 
 /// All that a configuration says about routing policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,48 +16,108 @@ pub struct PolicySetSpec {
     pub policies: BTreeMap<String, Vec<RuleSpec>>,
 }
 
-/// One rule: when every condition of `matches` holds, `sets` is applied and
-/// `then` says how to go on.
+/// One rule: when every condition of `matches` and none of `unless` holds,
+/// `sets` is applied, `call` is gone through, and `then` says how to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleSpec {
     pub matches: MatchSpec,
+    pub unless: MatchSpec,
     pub sets: SetSpec,
+    /// Another policy. What it accepts or rejects is decided; falling off it
+    /// and `next` come back here, with what was set.
+    pub call: Option<String>,
     /// `None`: the next rule, keeping what was set.
     pub then: Option<Then>,
 }
 
-/// Conditions, all of which must hold; an absent one always does.
+/// Conditions on a route as it was set so far. A list holds when any of it
+/// does; what is absent or empty is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchSpec {
-    /// The prefix is in the set of this name.
-    pub prefix_set: Option<String>,
-    /// The route carries at least one of these. Empty: no condition.
-    pub communities: Vec<Community>,
-    /// The peer is one of these. Empty: no condition.
-    pub neighbours: Vec<NeighbourMatch>,
+    /// The prefix is in one of the sets of these names.
+    pub prefix_sets: Vec<String>,
     pub family: Option<Family>,
+    /// The route carries at least one of these.
+    pub communities: Vec<CommunityPattern>,
+    /// The route carries each of these.
+    pub communities_all: Vec<CommunityPattern>,
+    pub as_path: Vec<AsPathPattern>,
+    /// As the decision counts it: a set is one.
+    pub as_path_length: Option<NumberRange>,
+    /// The path ends with one of these.
+    pub origin_as: Vec<NumberRange>,
+    /// The path begins with one of these.
+    pub first_as: Vec<NumberRange>,
+    /// The next hop lies in one of these.
+    pub next_hop: Vec<PrefixRange>,
+    pub origin: Vec<Origin>,
+    /// None counts as 0.
+    pub med: Option<NumberRange>,
+    /// None counts as 100.
+    pub local_pref: Option<NumberRange>,
+    pub weight: Option<NumberRange>,
+    /// Where the route comes from.
+    pub source: Vec<SourceMatch>,
+    /// Whom the session is with.
+    pub neighbours: Vec<NeighbourMatch>,
+    /// The interface that the peer is found on.
+    pub interfaces: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NeighbourMatch {
     Address(IpAddr),
     Asn(Asn),
+    /// A peer group.
+    Group(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceMatch {
+    /// Originated here.
+    Local,
+    /// Summed up here.
+    Aggregate,
+    External,
+    /// From internal peers, clients among them.
+    Internal,
+    /// From the clients that we reflect for.
+    Client,
+    Neighbour(NeighbourMatch),
 }
 
 /// What a rule changes on the routes it matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetSpec {
-    pub local_pref: Option<u32>,
-    pub med: Option<u32>,
-    /// Replaces every standard and large community; `Some(vec![])` removes all.
+    pub local_pref: Option<Amount>,
+    pub med: Option<Amount>,
+    pub origin: Option<Origin>,
+    /// Replaces every community of every kind; `Some(vec![])` removes all.
     pub community_set: Option<Vec<Community>>,
     /// Applied after `community_set`.
-    pub community_remove: Vec<Community>,
+    pub community_remove: Vec<CommunityPattern>,
     /// Applied after `community_remove`.
     pub community_add: Vec<Community>,
-    pub next_hop_self: bool,
+    pub next_hop: Option<NextHopSpec>,
     /// Put before the AS path, so that it then reads in this order.
     pub prepend: Vec<Prepend>,
+    pub weight: Option<Amount>,
+    /// For the kernel, as all that follows.
+    pub kernel_table: Option<u32>,
+    pub kernel_metric: Option<u32>,
+    /// One of a family at most; a route takes that of its own.
+    pub preferred_source: Vec<IpAddr>,
+    pub blackhole: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NextHopSpec {
+    /// Ourselves on this session.
+    Own,
+    /// On import the neighbour's address, on export ours.
+    PeerAddress,
+    /// For routes of its family.
+    Address(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,91 +131,7 @@ pub enum Prepend {
 pub enum Then {
     Accept,
     Reject,
-    /// Leave this policy for the next of the peer's list.
+    /// Leave this policy: for the next of the peer's list, or back to the rule
+    /// that called it.
     Next,
-}
-
-/// A standard (RFC 1997) or large (RFC 8092) community.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Community {
-    Standard(u32),
-    Large(LargeCommunity),
-}
-
-/// Names of the IANA registry that may stand for the number.
-const WELL_KNOWN: [(&str, u32); 8] = [
-    ("graceful-shutdown", 0xFFFF_0000),
-    ("accept-own", 0xFFFF_0001),
-    ("llgr-stale", 0xFFFF_0006),
-    ("no-llgr", 0xFFFF_0007),
-    ("blackhole", 0xFFFF_029A),
-    ("no-export", community::NO_EXPORT),
-    ("no-advertise", community::NO_ADVERTISE),
-    ("no-export-subconfed", community::NO_EXPORT_SUBCONFED),
-];
-
-/// Text that is no community.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommunityError;
-
-impl fmt::Display for CommunityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not a community: write `64512:100`, a large one as `64512:1:2`, or one of the names ",
-        )?;
-        for (i, (name, _)) in WELL_KNOWN.iter().enumerate() {
-            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for CommunityError {}
-
-impl FromStr for Community {
-    type Err = CommunityError;
-
-    fn from_str(s: &str) -> Result<Self, CommunityError> {
-        if let Some((_, value)) = WELL_KNOWN.iter().find(|(name, _)| *name == s) {
-            return Ok(Community::Standard(*value));
-        }
-        let mut parts = s.split(':');
-        let (a, b, c) = (parts.next(), parts.next(), parts.next());
-        match (a, b, c, parts.next()) {
-            (Some(a), Some(b), None, None) => {
-                let high: u16 = decimal(a)?;
-                let low: u16 = decimal(b)?;
-                Ok(Community::Standard(u32::from(high) << 16 | u32::from(low)))
-            }
-            (Some(a), Some(b), Some(c), None) => Ok(Community::Large(LargeCommunity {
-                global: decimal(a)?,
-                local1: decimal(b)?,
-                local2: decimal(c)?,
-            })),
-            _ => Err(CommunityError),
-        }
-    }
-}
-
-/// Digits only: `u32::from_str` would take a leading `+`.
-fn decimal<T: FromStr>(s: &str) -> Result<T, CommunityError> {
-    if s.bytes().all(|b| b.is_ascii_digit()) {
-        s.parse().map_err(|_| CommunityError)
-    } else {
-        Err(CommunityError)
-    }
-}
-
-impl fmt::Display for Community {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Community::Standard(value) => {
-                match WELL_KNOWN.iter().find(|(_, known)| known == value) {
-                    Some((name, _)) => f.write_str(name),
-                    None => write!(f, "{}:{}", value >> 16, value & 0xFFFF),
-                }
-            }
-            Community::Large(c) => write!(f, "{}:{}:{}", c.global, c.local1, c.local2),
-        }
-    }
 }

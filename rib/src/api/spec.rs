@@ -1,10 +1,11 @@
 //! What the RIB has to know about the router and its peers.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use godwit_bgp::attrs::AttrsBuf;
 use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SessionKind};
-use godwit_policy::route::PolicyRef;
+use godwit_policy::route::{Neighbour, PolicyRef};
 use ipnet::IpNet;
 
 use super::{ExportRules, ImportRules};
@@ -61,6 +62,8 @@ pub enum Counted {
 pub struct PeerSpec {
     pub address: IpAddr,
     pub asn: Asn,
+    /// The peer group, for policies that ask.
+    pub group: Option<Arc<str>>,
     pub router_id: RouterId,
     /// Our AS as this peer sees it.
     pub local_asn: Asn,
@@ -103,6 +106,18 @@ pub struct PeerSpec {
     pub weight: u32,
     pub import_rules: ImportRules,
     pub export_rules: ExportRules,
+}
+
+impl PeerSpec {
+    /// The peer as policies see it.
+    pub(crate) fn neighbour(&self) -> Arc<Neighbour> {
+        Arc::new(Neighbour {
+            address: self.address,
+            asn: self.asn,
+            group: self.group.clone(),
+            interface: self.interface.map(|name| name.as_str().into()),
+        })
+    }
 }
 
 /// A route that the daemon originates.

@@ -1,9 +1,9 @@
 //! What makes two peers members of one update group.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use godwit_bgp::{Asn, Family, NextHop, SessionKind};
-use godwit_policy::route::PolicyRef;
+use godwit_policy::route::{Neighbour, PolicyRef};
 
 use crate::api::{ExportRules, PeerSpec};
 
@@ -23,7 +23,7 @@ pub struct GroupKey {
     /// Of the negotiated families.
     export: [Option<PolicyRef>; 2],
     /// Only where a rule of an export policy asks for it.
-    neighbour: Option<(IpAddr, Asn)>,
+    neighbour: Option<Arc<Neighbour>>,
     export_rules: ExportRules,
     /// Only where a rule asks for it.
     asn: Option<Asn>,
@@ -34,8 +34,9 @@ impl GroupKey {
     /// has decided whether it is in the key, here and in [`KNOBS`].
     pub fn of(spec: &PeerSpec) -> GroupKey {
         let PeerSpec {
-            address,
+            address: _,
             asn,
+            group: _,
             router_id: _,
             local_asn,
             local_address: _,
@@ -66,8 +67,8 @@ impl GroupKey {
         let neighbour = export
             .iter()
             .flatten()
-            .any(|policy| policy.0.uses_neighbour())
-            .then_some((*address, *asn));
+            .any(|policy| policy.0.uses().neighbour)
+            .then(|| spec.neighbour());
         GroupKey {
             families: *families,
             extended_next_hop: *extended_next_hop,
@@ -100,6 +101,7 @@ pub enum InKey {
 pub const KNOBS: &[(&str, InKey)] = &[
     ("address", InKey::IfAsked),
     ("asn", InKey::IfAsked),
+    ("group", InKey::IfAsked),
     (
         "router_id",
         InKey::Never("matters of the source of a route only"),
@@ -113,10 +115,7 @@ pub const KNOBS: &[(&str, InKey)] = &[
         "local_link_local",
         InKey::Never("own_next_hop is what we send"),
     ),
-    (
-        "interface",
-        InKey::Never("says where a route came from, not where it goes"),
-    ),
+    ("interface", InKey::IfAsked),
     (
         "link",
         InKey::Never("the scope of next hops that come in; ours have none"),

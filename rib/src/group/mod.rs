@@ -94,7 +94,7 @@ impl Group {
                 let source = self.export.source(best.peer, family, &core.peers);
                 let Core { tables, attrs, .. } = core;
                 let net = |residual: &mut _| pick(residual, tables.net(mark));
-                match self.export.output(best.attr, source, family, net, attrs) {
+                match self.export.output(best.attr, &source, family, net, attrs) {
                     Ok(attr) => Out {
                         attr,
                         source: best.peer,

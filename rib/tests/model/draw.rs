@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use godwit_bgp::attrs::{AttrsBuf, CommunityKinds, Origin, RemovePrivate, code, community, flag};
-use godwit_bgp::community::ExtCommunity;
+use godwit_bgp::community::{Community, ExtCommunity, StandardCommunity};
 use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
 use godwit_policy::route::{
-    Community, MatchSpec, NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, Prepend, RuleSpec,
-    SetSpec, Then,
+    Amount, CommunityPattern, MatchSpec, NeighbourMatch, NextHopSpec, PolicyRef, PolicySet,
+    PolicySetSpec, Prepend, RuleSpec, SetSpec, SourceMatch, Then,
 };
 use godwit_rib::{ExportRules, ImportRules, PeerSpec, RibConfig};
 use ipnet::IpNet;
@@ -214,6 +214,7 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         _ => NextHop::V4(local),
     };
     PeerSpec {
+        group: lot.pick(&[None, Some("blue"), Some("red")]).map(Into::into),
         address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + number)),
         asn,
         router_id: RouterId(lot.pick(&[5, 6, 7, 8])),
@@ -305,21 +306,22 @@ fn policies() -> PolicySetSpec {
         matches,
         sets,
         then,
+        ..RuleSpec::default()
     };
     let nets = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect();
-    let one = Community::Standard(65000 << 16 | 1);
-    let two = Community::Standard(65000 << 16 | 2);
+    let one = Community::Standard(StandardCommunity(65000 << 16 | 1));
+    let two = Community::Standard(StandardCommunity(65000 << 16 | 2));
     let mut spec = PolicySetSpec::default();
     spec.prefix_sets.insert(
         "low".into(),
         nets(&["10.0.0.0/14{14,32}", "2001:db8::/46+"]),
     );
     let in_low = MatchSpec {
-        prefix_set: Some("low".into()),
+        prefix_sets: vec!["low".into()],
         ..MatchSpec::default()
     };
     let with_one = MatchSpec {
-        communities: vec![one],
+        communities: vec![CommunityPattern::Exactly(one)],
         ..MatchSpec::default()
     };
     let from_one = MatchSpec {
@@ -333,8 +335,8 @@ fn policies() -> PolicySetSpec {
         vec![rule(
             in_low.clone(),
             SetSpec {
-                local_pref: Some(150),
-                med: Some(7),
+                local_pref: Some(Amount::Exactly(150)),
+                med: Some(Amount::Exactly(7)),
                 ..SetSpec::default()
             },
             Some(Then::Next),
@@ -365,11 +367,51 @@ fn policies() -> PolicySetSpec {
         vec![rule(
             from_one,
             SetSpec {
-                next_hop_self: true,
+                next_hop: Some(NextHopSpec::Own),
                 community_set: Some(vec![one]),
                 ..SetSpec::default()
             },
             Some(Then::Accept),
+        )],
+    );
+    let of = |source: Vec<SourceMatch>| MatchSpec {
+        source,
+        ..MatchSpec::default()
+    };
+    let group = SourceMatch::Neighbour(NeighbourMatch::Group("blue".into()));
+    add(
+        "not-blue",
+        vec![rule(
+            of(vec![group]),
+            SetSpec::default(),
+            Some(Then::Reject),
+        )],
+    );
+    add(
+        "worse-inside",
+        vec![rule(
+            of(vec![SourceMatch::Internal, SourceMatch::Local]),
+            SetSpec {
+                med: Some(Amount::Plus(5)),
+                weight: Some(Amount::Plus(1)),
+                next_hop: Some(NextHopSpec::PeerAddress),
+                ..SetSpec::default()
+            },
+            Some(Then::Next),
+        )],
+    );
+    add(
+        "short",
+        vec![rule(
+            MatchSpec {
+                as_path: vec!["^. .$".parse().unwrap()],
+                ..MatchSpec::default()
+            },
+            SetSpec {
+                local_pref: Some(Amount::Minus(30)),
+                ..SetSpec::default()
+            },
+            None,
         )],
     );
     spec

@@ -33,6 +33,7 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
             },
             sets: SetSpec::default(),
             then: Some(Then::Reject),
+            ..RuleSpec::default()
         };
         let mut set = PolicySetSpec::default();
         set.policies.insert("ask".into(), vec![rule]);
@@ -49,6 +50,7 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
             match knob {
                 "address" => other.address = "203.0.113.9".parse().unwrap(),
                 "asn" => other.asn = Asn(5),
+                "group" => other.group = Some("tor".into()),
                 "router_id" => other.router_id = RouterId(99),
                 "local_asn" => other.local_asn = Asn(64999),
                 "local_address" => other.local_address = "203.0.113.8".parse().unwrap(),
@@ -166,7 +168,7 @@ fn a_group_that_changes_its_policy_as_a_whole_is_sent_the_difference() {
         then: Some(Then::Reject),
         ..RuleSpec::default()
     };
-    rule.matches.prefix_set = Some("few".into());
+    rule.matches.prefix_sets = vec!["few".into()];
     spec_set.policies.insert("not-few".into(), vec![rule]);
     let set = PolicySet::compile(&spec_set).unwrap();
     let policy = set.chain(&["not-few", "accept-all"]).unwrap();

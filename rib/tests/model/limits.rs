@@ -181,11 +181,12 @@ fn accepted_prefixes_are_counted_after_the_policy() {
     set.prefix_sets.insert("low".into(), vec![low]);
     let rule = RuleSpec {
         matches: MatchSpec {
-            prefix_set: Some("low".into()),
+            prefix_sets: vec!["low".into()],
             ..MatchSpec::default()
         },
         sets: SetSpec::default(),
         then: Some(Then::Accept),
+        ..RuleSpec::default()
     };
     set.policies.insert("low".into(), vec![rule]);
     let low = PolicySet::compile(&set).unwrap().chain(&["low"]).unwrap();

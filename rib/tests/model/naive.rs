@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use godwit_bgp::attrs::{AttrsBuf, Local, RemovePrivate, SegmentKind, code, community, flag};
 use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
-use godwit_policy::route::{PeerContext, PolicyRef};
+use godwit_policy::route::{Direction, Neighbour, PeerContext, Route, Source, SourceKind};
 use godwit_rib::{KernelOptions, LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
 use ipnet::IpNet;
 
@@ -115,7 +116,6 @@ impl Naive {
                 return None;
             }
         }
-        let family = Family::of(&net.addr());
         let blackhole = rules.blackhole_community && attrs.has_community(community::BLACKHOLE);
         let mut judged = received.clone();
         judged.set_local(Local {
@@ -141,7 +141,7 @@ impl Naive {
             }
         }
         let mut buf = judged.clone();
-        let accepted = apply(&spec.import[family.index()], spec, net, &judged, &mut buf);
+        let accepted = apply(spec, None, net, &judged, &mut buf);
         let shutdown = attrs.has_community(community::GRACEFUL_SHUTDOWN)
             || buf.as_ref().has_community(community::GRACEFUL_SHUTDOWN);
         if rules.graceful_shutdown && shutdown {
@@ -172,7 +172,15 @@ impl Naive {
                     reachable: true,
                     cost: 0,
                 },
-                true => self.next_hops[&attrs.next_hop],
+                // One that only a policy sets is answered by nobody.
+                true => self
+                    .next_hops
+                    .get(&attrs.next_hop)
+                    .copied()
+                    .unwrap_or(NextHopState {
+                        reachable: false,
+                        cost: 0,
+                    }),
             };
             if state.reachable {
                 all.push(Usable {
@@ -342,12 +350,13 @@ impl Naive {
         if !external && attrs.local_pref().is_none() {
             out.set_local_pref(Some(100));
         }
-        if !apply(&to.export[family.index()], to, net, &best.attrs, &mut out) {
+        if !apply(to, Some(from), net, &best.attrs, &mut out) {
             return None;
         }
         if !told(out.next_hop) {
             return None;
         }
+        out.set_local(Local::default());
         if external {
             out.set_local_pref(None);
             out.remove(code::ORIGINATOR_ID);
@@ -491,31 +500,49 @@ fn least<T: Ord>(all: &mut Vec<Usable>, rank: impl Fn(&Usable) -> T) {
     all.retain(|p| rank(p) == min);
 }
 
-/// Runs a policy (which has tests of its own) on one route.
+/// Runs a policy (which has tests of its own) on one route: the import of
+/// `spec`, or its export of a route with this source.
 fn apply(
-    policy: &PolicyRef,
     spec: &PeerSpec,
+    export_from: Option<Option<&PeerSpec>>,
     net: IpNet,
     judged: &AttrsBuf,
     edited: &mut AttrsBuf,
 ) -> bool {
     let family = Family::of(&net.addr());
-    let context = PeerContext {
-        address: spec.address,
-        asn: Asn(spec.asn.0),
-        local_asn: spec.local_asn,
+    let neighbour = |spec: &PeerSpec| {
+        Arc::new(Neighbour {
+            address: spec.address,
+            asn: spec.asn,
+            group: spec.group.clone(),
+            interface: spec.interface.map(|name| name.as_str().into()),
+        })
+    };
+    let (direction, policies, from) = match export_from {
+        None => (Direction::Import, &spec.import, Some(spec)),
+        Some(from) => (Direction::Export, &spec.export, from),
+    };
+    let own = spec.own_next_hop[family.index()];
+    let peer = PeerContext {
+        direction,
+        neighbour: neighbour(spec),
         kind: spec.kind,
+        local_asn: spec.local_asn,
+        own_next_hop: own,
         family,
     };
-    let mut residual = policy.0.specialise(&context, judged.as_ref());
-    let index = match net {
-        IpNet::V4(net) => residual.pick_v4(net),
-        IpNet::V6(net) => residual.pick_v6(net),
+    let source = Source {
+        kind: from.map_or(SourceKind::Local, |from| SourceKind::Peer(from.kind)),
+        neighbour: from.map(neighbour),
     };
-    let outcome = &residual.outcomes()[usize::from(index)];
-    if outcome.accept {
-        let own = spec.own_next_hop[family.index()];
+    let route = Route {
+        peer: &peer,
+        source: &source,
+        attrs: judged.as_ref(),
+    };
+    let outcome = policies[family.index()].0.specialise(&route).decide(net);
+    if outcome.is_accepted() {
         outcome.edits.apply(own, spec.local_asn, edited);
     }
-    outcome.accept
+    outcome.is_accepted()
 }

@@ -38,6 +38,7 @@ pub fn world() -> World {
 pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
     let own = Ipv4Addr::new(198, 51, 100, 1);
     PeerSpec {
+        group: None,
         address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + number)),
         asn: match kind {
             SessionKind::External => Asn(65100 + u32::from(number)),
