@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use crate::listener::Budget;
 use crate::netstat::Drops;
+use crate::peer::history::History;
 use crate::ribthread::Port;
 use crate::sync::lock;
 
@@ -103,6 +104,7 @@ pub struct PeerView {
     /// For connections that the neighbour opens.
     pub(crate) budget: Budget,
     pub(crate) clues: Mutex<Clues>,
+    pub(crate) history: Mutex<History>,
 }
 
 /// What tells why a peer is not up, beyond its status.
@@ -149,6 +151,7 @@ impl PeerView {
             figures: Mutex::default(),
             budget: Budget::default(),
             clues: Mutex::new(clues),
+            history: Mutex::default(),
         }
     }
 
@@ -165,6 +168,10 @@ impl PeerView {
 
     pub fn status(&self) -> Arc<PeerStatus> {
         self.status.load_full()
+    }
+
+    pub fn history(&self) -> History {
+        lock(&self.history).clone()
     }
 
     pub fn figures(&self) -> PeerFigures {

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
+mod history;
 mod limit;
 mod path;
 mod show;
@@ -270,7 +271,10 @@ async fn show(address: &str, client: &Client, out: &mut Out) -> Result<(), Failu
         return out.json(&answer);
     }
     match &answer.peer {
-        Some(peer) => show::print(peer, out),
+        Some(peer) => {
+            show::print(peer, out)?;
+            history::print(&answer, out)
+        }
         None => Err(Failure::Refused(format!("no peer {address}"))),
     }
 }

@@ -70,7 +70,11 @@ impl Session {
         }
         // one of two connections too many is no error
         if !collision || state == State::Established {
-            self.report_ending(&ending, state, now);
+            let since = self
+                .established_since
+                .filter(|_| state == State::Established);
+            let uptime = since.map(|since| now.saturating_sub(since));
+            self.report_ending(&ending, state, uptime, now);
         }
         self.adapt_capabilities(&conn, &ending);
         let mut after = after;
@@ -136,7 +140,13 @@ impl Session {
         }
     }
 
-    fn report_ending(&mut self, ending: &Ending, state: State, now: Duration) {
+    fn report_ending(
+        &mut self,
+        ending: &Ending,
+        state: State,
+        uptime: Option<Duration>,
+        now: Duration,
+    ) {
         let (origin, notification, text) = match ending {
             Ending::Send(n) => (ErrorOrigin::Sent, Some(n.clone()), n.to_string()),
             Ending::Received(n) => (ErrorOrigin::Received, Some(n.clone()), n.to_string()),
@@ -150,6 +160,7 @@ impl Session {
             origin,
             state,
             notification,
+            uptime,
             text,
             at: now,
         };
@@ -162,6 +173,7 @@ impl Session {
             origin: ErrorOrigin::Transport,
             state: State::Connect,
             notification: None,
+            uptime: None,
             text,
             at: now,
         };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::negotiate::Negotiated;
 use crate::types::Family;
-use crate::wire::{Notification, Update};
+use crate::wire::{MessageType, Notification, Update};
 
 /// One TCP connection of a session, never reused within it.
 /// Made by [`Session::new_conn_id`](super::Session::new_conn_id) for accepted
@@ -152,6 +152,14 @@ pub enum Action {
     /// [`refresh_hold`](super::SessionConfig::refresh_hold): as good as
     /// [`Event::RefreshEnd`], after all that came before.
     RefreshExpired(Family),
+    /// A message ends the connection because it could not be read, or has no
+    /// place here; its body, and what is wrong with it. The report of the end
+    /// follows.
+    BadMessage {
+        kind: MessageType,
+        body: Bytes,
+        fault: Notification,
+    },
     /// Something went wrong on one connection, for the log: from then on the
     /// [`last_error`](super::Session::last_error) or, in Connect, the
     /// [`connect_error`](super::Session::connect_error).
@@ -201,6 +209,8 @@ pub struct SessionError {
     /// In which state of the connection.
     pub state: State,
     pub notification: Option<Notification>,
+    /// How long the session had been Established, if it was.
+    pub uptime: Option<Duration>,
     /// What happened, without "sent" or "received".
     pub text: String,
     /// Since the caller's start of time.

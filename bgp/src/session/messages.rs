@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::collision::surviving_direction;
 use super::conn::{Conn, Phase};
 use super::ending::{After, Ending};
@@ -25,16 +27,17 @@ impl Session {
             && let Phase::Established(negotiated) = &here.phase
         {
             here.timers.heard(now);
-            match decode_update(frame.body, negotiated.decode_context()) {
+            let Frame { kind, body } = frame;
+            match decode_update(body.clone(), negotiated.decode_context()) {
                 Ok(update) => return Some(Event::Update(update)),
-                Err(fault) => self.fail(at, fault, now),
+                Err(fault) => self.bad_message(at, &Frame { kind, body }, fault, now),
             }
         } else if frame.kind == MessageType::RouteRefresh
             && let Phase::Established(negotiated) = &here.phase
         {
             match RouteRefresh::decode(&frame.body, negotiated.enhanced_refresh) {
                 Ok(refresh) => return self.refresh_received(at, refresh, now),
-                Err(fault) => self.fail(at, fault, now),
+                Err(fault) => self.bad_message(at, &frame, fault, now),
             }
         } else {
             self.handle_rare(at, &frame, now);
@@ -51,7 +54,12 @@ impl Session {
             (MessageType::Notification, _) => match Notification::decode(&frame.body) {
                 Ok(n) => self.end(at, Ending::Received(n), After::Hold, now),
                 // an error in a NOTIFICATION is not answered (RFC 4271 §6.4)
-                Err(_) => {
+                Err(fault) => {
+                    self.actions.push_back(Action::BadMessage {
+                        kind: frame.kind,
+                        body: frame.body.clone(),
+                        fault,
+                    });
                     let why = "malformed NOTIFICATION received".to_owned();
                     let id = self.conns.get(at).map(|c| c.id);
                     self.end(at, Ending::Closed(why), After::Hold, now);
@@ -59,8 +67,8 @@ impl Session {
                 }
             },
             (MessageType::Open, State::OpenSent) => match Open::decode(&frame.body) {
-                Ok(open) => self.open_received(at, open, now),
-                Err(fault) => self.fail(at, fault, now),
+                Ok(open) => self.open_received(at, open, &frame.body, now),
+                Err(fault) => self.bad_message(at, frame, fault, now),
             },
             (MessageType::Keepalive, State::OpenConfirm) => self.establish(at, now),
             (MessageType::Keepalive, State::Established) => {
@@ -68,8 +76,19 @@ impl Session {
                     conn.timers.heard(now);
                 }
             }
-            (kind, state) => self.fail(at, faults::unexpected(state, kind), now),
+            (kind, state) => {
+                self.bad_message(at, frame, faults::unexpected(state, kind), now);
+            }
         }
+    }
+
+    fn bad_message(&mut self, at: usize, frame: &Frame, fault: Notification, now: Duration) {
+        self.actions.push_back(Action::BadMessage {
+            kind: frame.kind,
+            body: frame.body.clone(),
+            fault: fault.clone(),
+        });
+        self.fail(at, fault, now);
     }
 
     fn fail(&mut self, at: usize, fault: Notification, now: Duration) {
@@ -118,7 +137,7 @@ impl Session {
         }
     }
 
-    fn open_received(&mut self, at: usize, remote: Open, now: Duration) {
+    fn open_received(&mut self, at: usize, remote: Open, body: &Bytes, now: Duration) {
         let Some(conn) = self.conns.get(at) else {
             return;
         };
@@ -128,7 +147,13 @@ impl Session {
         self.peer_open = Some(remote.clone());
         let negotiated = match negotiate(&self.config, local.clone(), remote) {
             Ok(negotiated) => negotiated,
-            Err(fault) => return self.fail(at, fault, now),
+            Err(fault) => {
+                let frame = Frame {
+                    kind: MessageType::Open,
+                    body: body.clone(),
+                };
+                return self.bad_message(at, &frame, fault, now);
+            }
         };
         let id = conn.id;
         if !self.survives_collision(at, &negotiated, now) {

@@ -26,6 +26,17 @@ pub enum MessageType {
 }
 
 impl MessageType {
+    /// In small letters, as the API says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MessageType::Open => "open",
+            MessageType::Update => "update",
+            MessageType::Notification => "notification",
+            MessageType::Keepalive => "keepalive",
+            MessageType::RouteRefresh => "route-refresh",
+        }
+    }
+
     const fn from_wire(value: u8) -> Option<MessageType> {
         Some(match value {
             1 => MessageType::Open,

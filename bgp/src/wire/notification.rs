@@ -144,13 +144,45 @@ impl Notification {
         }
     }
 
-    /// The words a peer sent with its Cease (RFC 9003), if they are UTF-8.
+    /// The words a peer sent with its Cease (RFC 9003), if they are UTF-8; those
+    /// of the message within, where it is a hard reset (RFC 8538 §3.1).
     pub fn communication(&self) -> Option<&str> {
-        if !carries_words(self.code, self.subcode) {
+        let text = self.words()?;
+        std::str::from_utf8(text).ok().filter(|t| !t.is_empty())
+    }
+
+    /// The same for terminals and logs: what a peer says there must not write
+    /// over what others say. `None`: no words.
+    pub fn printable_communication(&self) -> Option<String> {
+        let words = self.words().filter(|words| !words.is_empty())?;
+        let Ok(text) = std::str::from_utf8(words) else {
+            // RFC 9003 §4 wants to see them.
+            let hex: String = words.iter().map(|b| format!("{b:02x}")).collect();
+            return Some(format!("not UTF-8: {hex}"));
+        };
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            if is_disguise(c) {
+                out.extend(c.escape_unicode());
+            } else if c.is_control() {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        Some(out)
+    }
+
+    fn words(&self) -> Option<&[u8]> {
+        let (code, subcode, data) = match (self.code, self.subcode, &*self.data) {
+            (code::CEASE, cease::HARD_RESET, [code, subcode, data @ ..]) => (*code, *subcode, data),
+            (code, subcode, data) => (code, subcode, data),
+        };
+        if !carries_words(code, subcode) {
             return None;
         }
-        let (_, text) = parse::short_field(&self.data).ok()?;
-        std::str::from_utf8(text).ok().filter(|t| !t.is_empty())
+        let (_, text) = parse::short_field(data).ok()?;
+        Some(text)
     }
 
     /// Reads the body of a NOTIFICATION.
@@ -243,6 +275,11 @@ const fn carries_words(code: u8, subcode: u8) -> bool {
     code == code::CEASE && matches!(subcode, cease::ADMIN_SHUTDOWN | cease::ADMIN_RESET)
 }
 
+/// Characters that make text look like another: directions, no width, line ends.
+const fn is_disguise(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// "Cease/Administrative Shutdown: text". Control characters in the peer's
 /// words are escaped: they end up in logs and on terminals.
 impl fmt::Display for Notification {
@@ -259,18 +296,10 @@ impl fmt::Display for Notification {
         if let Some((family, max)) = self.prefix_limit() {
             return write!(f, ": {family}, limit {max}");
         }
-        let Some(text) = self.communication() else {
-            return Ok(());
-        };
-        f.write_str(": ")?;
-        for c in text.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                write!(f, "{c}")?;
-            }
+        match self.printable_communication() {
+            Some(text) => write!(f, ": {text}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

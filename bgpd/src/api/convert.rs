@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use godwit_bgp::session::{Counters as SessionCounters, ErrorOrigin, SessionError, State};
-use godwit_bgp::wire::Capability as WireCapability;
+use godwit_bgp::wire::{Capability as WireCapability, MessageType};
 use godwit_bgp::{Family, Role, SessionKind};
 use godwit_config::{PeerConfig, PolicyChain};
 use godwit_proto::v1;
@@ -11,6 +11,7 @@ use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
 
 use super::{limits, path};
+use crate::peer::history::{BadMessage, Outcome};
 use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
 
 pub fn time(at: SystemTime) -> Option<Timestamp> {
@@ -242,6 +243,39 @@ fn last_error((at, error): &(SystemTime, SessionError)) -> v1::PeerError {
         subcode,
         sent: error.origin == ErrorOrigin::Sent,
         at: time(*at),
+        message: error
+            .notification
+            .as_ref()
+            .and_then(|n| n.printable_communication())
+            .unwrap_or_default(),
+    }
+}
+
+pub fn reset(reset: &(SystemTime, SessionError)) -> v1::PeerReset {
+    let (_, error) = reset;
+    v1::PeerReset {
+        error: Some(last_error(reset)),
+        state: state(error.state) as i32,
+        uptime: error.uptime.and_then(span),
+    }
+}
+
+pub fn bad_message(bad: &BadMessage) -> v1::BadMessage {
+    let outcome = match bad.outcome {
+        Outcome::SessionEnded => v1::BadMessageOutcome::SessionEnded,
+        Outcome::TreatedAsWithdraw => v1::BadMessageOutcome::TreatedAsWithdraw,
+        Outcome::AttributeDiscarded => v1::BadMessageOutcome::AttributeDiscarded,
+    };
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    v1::BadMessage {
+        at: time(bad.at),
+        r#type: bad.kind.map_or("", MessageType::name).to_owned(),
+        what: bad.what.clone(),
+        outcome: outcome as i32,
+        hex: bad.octets.iter().map(|b| format!("{b:02x}")).collect(),
+        length: number(bad.length),
+        start: number(bad.place.start),
+        end: number(bad.place.end),
     }
 }
 

@@ -65,8 +65,12 @@ impl v1::peers_server::Peers for Service {
         let text = &request.get_ref().address;
         let address = error::address("address", text)?;
         let peer = message(&self.control, address).await?;
+        let history = self.control.peer(address).map(|view| view.history());
+        let history = history.unwrap_or_default();
         Ok(Response::new(v1::GetPeerResponse {
             peer: Some(peer.ok_or_else(|| error::no_such_peer(text))?),
+            resets: history.resets.iter().map(convert::reset).collect(),
+            last_bad_message: history.bad_message.as_ref().map(convert::bad_message),
         }))
     }
 

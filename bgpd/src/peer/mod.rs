@@ -10,6 +10,7 @@
 )]
 
 mod connection;
+pub mod history;
 mod incoming;
 mod outgoing;
 mod registry;

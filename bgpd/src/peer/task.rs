@@ -320,8 +320,12 @@ impl PeerTask {
                         });
                     }
                 }
+                Action::BadMessage { kind, body, fault } => {
+                    lock(&self.view.history).fatal(SystemTime::now(), kind, &body, &fault);
+                }
                 Action::Report(error) => {
                     self.changed = true;
+                    lock(&self.view.history).report(clock::wall(error.at), &error);
                     debug!(peer = %self.settings.address, %error, "session error");
                 }
             }
@@ -406,6 +410,7 @@ impl PeerTask {
         let session = &mut self.session;
         let mut batch = Batch::default();
         let mut fault = None;
+        let history = &self.view.history;
         let max = session.max_receive();
         let result = connection.incoming.read(&connection.stream, |buffer| {
             let before = buffer.len();
@@ -421,6 +426,7 @@ impl PeerTask {
                     }
                     Ok(None) => break,
                     Err(notification) => {
+                        lock(history).no_message(SystemTime::now(), buffer, &notification);
                         fault = Some(notification);
                         break;
                     }
@@ -451,11 +457,13 @@ impl PeerTask {
         let Some(up) = self.up.as_ref().filter(|up| up.connection == id) else {
             return;
         };
+        let mut bad = None;
         for item in &batch.items {
             let Item::Update(update) = item else { continue };
-            if update.faults.is_empty() {
+            let Some(fault) = update.faults.first() else {
                 continue;
-            }
+            };
+            bad = Some((update, fault));
             let withdrawn = update.action == UpdateAction::TreatAsWithdraw;
             if withdrawn {
                 self.figures.treated_as_withdraw += 1;
@@ -465,7 +473,7 @@ impl PeerTask {
             // RFC 7606 §6 wants to be told; a peer that sends a table of them must not fill the disk.
             if now >= self.next_fault_log {
                 self.next_fault_log = now + FAULT_LOG;
-                let what = update.faults.first().map_or("", |f| f.what);
+                let what = fault.what;
                 let action = if withdrawn {
                     "treated as withdraw"
                 } else {
@@ -473,6 +481,10 @@ impl PeerTask {
                 };
                 warn!(peer = %self.settings.address, fault = what, "malformed UPDATE: {action}");
             }
+        }
+        // Of a burst the last one; a peer may send nothing else.
+        if let Some((update, fault)) = bad {
+            lock(&self.view.history).survived(SystemTime::now(), &update.body, fault);
         }
         self.context.rib.push(&up.port, batch);
     }

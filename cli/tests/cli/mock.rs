@@ -133,6 +133,7 @@ impl Peers for Mock {
         match self.peers.iter().find(|p| p.address == address) {
             Some(peer) => Ok(Response::new(GetPeerResponse {
                 peer: Some(peer.clone()),
+                ..GetPeerResponse::default()
             })),
             None => Err(Status::not_found(format!("no peer {address}"))),
         }

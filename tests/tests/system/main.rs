@@ -25,6 +25,7 @@ mod duo;
 mod five;
 mod full_table;
 mod harness;
+mod history;
 mod hostile;
 mod kernel;
 mod limits;

@@ -335,7 +335,7 @@ impl Pair {
                 assert!(here.up.take().is_some(), "down without up");
                 here.reasons.push(reason);
             }
-            Action::Refresh(_) | Action::RefreshExpired(_) => {}
+            Action::Refresh(_) | Action::RefreshExpired(_) | Action::BadMessage { .. } => {}
             Action::Report(error) => self.sides[side].reports.push(error),
         }
     }
