@@ -6,6 +6,7 @@ pub mod api;
 pub mod clock;
 pub mod control;
 pub mod daemon;
+mod explain;
 mod identity;
 mod interfaces;
 mod kernel;

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
+mod explain;
 mod history;
 mod limit;
 mod path;
@@ -27,6 +28,10 @@ pub enum Command {
     List,
     /// One peer: session, timers, counters, capabilities, last error.
     Show { address: String },
+    /// Why a peer is not up: what is wrong, what shows it, what to try.
+    ///
+    /// Exit status 1 when it is not established.
+    Explain { address: String },
     /// Add a peer. It survives a reload, not a restart.
     Add(Box<Add>),
     /// Remove a peer that was added so.
@@ -185,6 +190,7 @@ pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<()
     match command {
         Command::List => list(client, out).await,
         Command::Show { address } => show(address, client, out).await,
+        Command::Explain { address } => explain::run(address, client, out).await,
         Command::Add(add) => add_peer(add, client, out).await,
         Command::Remove { address, told } => {
             let request = RemovePeerRequest {

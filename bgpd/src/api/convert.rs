@@ -102,7 +102,7 @@ fn kind(kind: SessionKind) -> v1::SessionKind {
     }
 }
 
-fn state(state: State) -> v1::SessionState {
+pub fn state(state: State) -> v1::SessionState {
     match state {
         State::Idle => v1::SessionState::Idle,
         State::Connect => v1::SessionState::Connect,

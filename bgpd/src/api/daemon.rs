@@ -230,7 +230,7 @@ fn peer_problem(peer: &PeerStatus) -> Option<v1::Problem> {
     Some(problem(
         format!("peer {}", peer.address),
         why,
-        &format!("see `godwit peer show {}`", peer.address),
+        &format!("see `godwit peer explain {}`", peer.address),
     ))
 }
 

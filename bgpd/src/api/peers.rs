@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use godwit_bgp::{Asn, Family};
 use godwit_config::{FamilySettings, Password, PeerSettings, RemoteAs};
@@ -17,6 +17,8 @@ use tonic::{Request, Response, Status};
 
 use super::{Stop, convert, error, limits, path};
 use crate::control::{Control, NewPeer};
+use crate::explain;
+use crate::netstat::Drops;
 use crate::status::{PeerEvent, PeerView};
 
 /// Events that wait for a slow client before its watch waits.
@@ -148,6 +150,15 @@ impl v1::peers_server::Peers for Service {
         Ok(Response::new(v1::RefreshPeerResponse {}))
     }
 
+    async fn explain_peer(
+        &self,
+        request: Request<v1::ExplainPeerRequest>,
+    ) -> Result<Response<v1::ExplainPeerResponse>, Status> {
+        let text = &request.get_ref().address;
+        let address = error::address("address", text)?;
+        Ok(Response::new(explain(&self.control, address, text).await?))
+    }
+
     type WatchPeersStream = ReceiverStream<Result<v1::WatchPeersResponse, Status>>;
 
     async fn watch_peers(
@@ -272,6 +283,60 @@ fn without_figures(peer: &v1::Peer) -> v1::Peer {
         families: families.collect(),
         ..peer.clone()
     }
+}
+
+async fn explain(
+    control: &Control,
+    address: IpAddr,
+    text: &str,
+) -> Result<v1::ExplainPeerResponse, Status> {
+    let Some(view) = control.peer(address) else {
+        let config = Arc::clone(&control.loaded().config);
+        let range = config.peer_for(address).map(|peer| peer.key);
+        let range = range.ok_or_else(|| error::no_such_peer(text))?;
+        return Ok(v1::ExplainPeerResponse {
+            address: address.to_string(),
+            state: v1::SessionState::Idle as i32,
+            findings: vec![v1::Finding {
+                reason: "nobody-connects".into(),
+                what: "it has not connected".into(),
+                evidence: format!("the range {range} takes connections from it, and there is none"),
+                advice: "see whether it is configured with our address; `godwit status` counts \
+                         connections that were refused"
+                    .into(),
+            }],
+        });
+    };
+    let (status, clues) = (view.status(), view.clues());
+    let about = Arc::clone(&status);
+    let kernel = tokio::task::spawn_blocking(move || {
+        (
+            explain::ask_kernel(about.address, &about.config),
+            Drops::now(),
+        )
+    });
+    let (kernel, drops) = kernel
+        .await
+        .map_err(|e| Status::internal(format!("cannot ask the kernel: {e}")))?;
+    let facts = explain::Facts {
+        now: SystemTime::now(),
+        drops: drops.since(clues.drops),
+        status: Arc::clone(&status),
+        clues,
+        kernel,
+        listeners: control.listeners(),
+    };
+    let findings = explain::judge(&facts).into_iter().map(|f| v1::Finding {
+        reason: f.reason.into(),
+        what: f.what,
+        evidence: f.evidence,
+        advice: f.advice,
+    });
+    Ok(v1::ExplainPeerResponse {
+        address: address.to_string(),
+        state: convert::state(status.state) as i32,
+        findings: findings.collect(),
+    })
 }
 
 async fn message(control: &Control, address: IpAddr) -> Result<Option<v1::Peer>, Status> {

@@ -229,6 +229,7 @@ impl PeerTask {
         let id = dialing.id;
         match result {
             Ok(()) => {
+                lock(&self.view.clues).attempt = None;
                 self.connections.push(Connection::new(id, dialing.stream));
                 self.session
                     .handle_input(Input::Connected(id), clock::now());

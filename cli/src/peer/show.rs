@@ -238,7 +238,9 @@ fn counters(counters: &Counters, out: &mut Out) -> Result<(), Failure> {
     ))?;
     match counters.connections_refused {
         0 => Ok(()),
-        n => out.line(format!("{n} of its connections refused")),
+        n => out.line(format!(
+            "{n} of its connections refused; see `godwit peer explain`"
+        )),
     }
 }
 

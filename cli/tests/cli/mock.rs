@@ -146,6 +146,7 @@ impl Peers for Mock {
         disable_peer(DisablePeerRequest) -> DisablePeerResponse,
         reset_peer(ResetPeerRequest) -> ResetPeerResponse,
         refresh_peer(RefreshPeerRequest) -> RefreshPeerResponse,
+        explain_peer(ExplainPeerRequest) -> ExplainPeerResponse,
     }
 
     type WatchPeersStream = Events<WatchPeersResponse>;

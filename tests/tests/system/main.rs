@@ -22,6 +22,7 @@ mod attributes;
 mod defects;
 mod demo;
 mod duo;
+mod explain;
 mod five;
 mod full_table;
 mod harness;

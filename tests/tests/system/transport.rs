@@ -25,7 +25,7 @@ const A_WHILE: Duration = Duration::from_secs(4);
 
 /// Where the two ends are.
 #[derive(Clone, Copy)]
-enum Place {
+pub enum Place {
     Link4,
     Link6,
     /// A router between.
@@ -33,7 +33,7 @@ enum Place {
 }
 
 impl Place {
-    fn us(self) -> &'static str {
+    pub fn us(self) -> &'static str {
         match self {
             Place::Link4 => "10.0.0.1",
             Place::Link6 => "fd00::1",
@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    fn them(self) -> &'static str {
+    pub fn them(self) -> &'static str {
         match self {
             Place::Link4 => "10.0.0.2",
             Place::Link6 => "fd00::2",
@@ -57,7 +57,7 @@ impl Place {
         }
     }
 
-    fn build(self, lab: &Lab) -> (Host, Host) {
+    pub fn build(self, lab: &Lab) -> (Host, Host) {
         let (us, them) = (lab.host("us"), lab.host("them"));
         match self {
             // OpenBGPD wants an IPv6 address too.
@@ -81,11 +81,11 @@ impl Place {
 }
 
 /// The daemon beside one other speaker.
-struct Pair<R> {
+pub struct Pair<R> {
     place: Place,
-    us_host: Host,
-    us: Godwit,
-    them: R,
+    pub us_host: Host,
+    pub us: Godwit,
+    pub them: R,
     _lab: Lab,
 }
 
@@ -93,7 +93,7 @@ impl<R: Router> Pair<R> {
     /// `ours`: lines of our configuration of them; `@` stands for the directory
     /// with our key files `right` and `wrong`.
     #[track_caller]
-    fn start(place: Place, ours: &str, theirs: impl FnOnce(&mut Neighbour)) -> Pair<R> {
+    pub fn start(place: Place, ours: &str, theirs: impl FnOnce(&mut Neighbour)) -> Pair<R> {
         let lab = Lab::new();
         let (us_host, them_host) = place.build(&lab);
         for (file, key) in [("right", "right-secret\n"), ("wrong", "wrong-secret\n")] {
@@ -120,7 +120,7 @@ impl<R: Router> Pair<R> {
         }
     }
 
-    fn reload(&self, ours: &str) {
+    pub fn reload(&self, ours: &str) {
         self.us
             .reload(&configuration(self.place, &self.us_host, ours));
     }
@@ -132,7 +132,7 @@ impl<R: Router> Pair<R> {
     }
 
     #[track_caller]
-    fn comes_up(&self) {
+    pub fn comes_up(&self) {
         wait_for("the session on both sides", || self.is_up().then_some(()));
     }
 
@@ -144,7 +144,7 @@ impl<R: Router> Pair<R> {
 
 /// `ours` begins with the key of the peer, `address` or `range`, where it isn't
 /// their address.
-fn configuration(place: Place, host: &Host, ours: &str) -> String {
+pub fn configuration(place: Place, host: &Host, ours: &str) -> String {
     let ours = ours
         .replace('@', &format!("{}/", host.dir().display()))
         .replace("RANGE", &format!("range = \"{}\"", place.range()))
@@ -157,7 +157,7 @@ fn configuration(place: Place, host: &Host, ours: &str) -> String {
     format!("[router]\nasn = {OUR_ASN}\nrouter-id = \"10.0.0.1\"\n{ours}\n")
 }
 
-fn signs(n: &mut Neighbour) {
+pub fn signs(n: &mut Neighbour) {
     n.password = Some("right-secret".to_owned());
 }
 

@@ -1,0 +1,170 @@
+//! `godwit peer explain`: each cause as an operator meets it.
+
+use godwit_tests::bird::Bird;
+use godwit_tests::godwit::Godwit;
+use godwit_tests::router::Neighbour;
+use godwit_tests::{Lab, wait_for};
+use serde_json::Value;
+
+use crate::transport::{Pair, Place, configuration, signs};
+
+const NONE: &str = "[[peer]]\nTHEM";
+const RIGHT: &str = "[[peer]]\nTHEM\npassword-file = \"@right\"";
+const WRONG: &str = "[[peer]]\nTHEM\npassword-file = \"@wrong\"";
+
+/// Exit status and answer of `peer explain`.
+fn explain(godwit: &Godwit, address: &str) -> (bool, Value) {
+    let (ok, text) = match godwit.cli(&["-o", "json", "peer", "explain", address]) {
+        Ok(text) => (true, text),
+        Err(text) => {
+            assert!(text.contains("exit status: 1"), "{text}");
+            (false, text)
+        }
+    };
+    // A failure begins with the command line.
+    let start = text.find("{\n").or_else(|| text.find("{\"")).expect("JSON");
+    let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter();
+    (ok, values.next().expect("an answer").expect("JSON"))
+}
+
+/// Waits until this is among the reasons; gives the finding.
+#[track_caller]
+fn finds(godwit: &Godwit, address: &str, reason: &str) -> Value {
+    let mut last = Value::Null;
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_for(reason, || {
+            let (ok, answer) = explain(godwit, address);
+            assert!(!ok, "{answer}");
+            let findings = answer["findings"].as_array().expect("findings").clone();
+            last = answer;
+            findings.into_iter().find(|f| f["reason"] == reason)
+        })
+    }));
+    found.unwrap_or_else(|_| panic!("no {reason}: {last:#}"))
+}
+
+#[test]
+fn a_peer_that_is_up_needs_none() {
+    let pair: Pair<Bird> = Pair::start(Place::Link4, NONE, |_| {});
+    pair.comes_up();
+    let (ok, answer) = explain(&pair.us, "10.0.0.2");
+    assert!(ok);
+    assert_eq!(answer["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_family_that_the_peer_does_not_have_is_told_of_one_that_is_up() {
+    let pair: Pair<Bird> = Pair::start(Place::Link4, NONE, |n| n.ipv6 = false);
+    pair.comes_up();
+    let (ok, answer) = explain(&pair.us, "10.0.0.2");
+    assert!(ok);
+    assert_eq!(answer["findings"][0]["reason"], "family-not-negotiated");
+}
+
+#[test]
+fn refused_where_nobody_listens() {
+    let lab = Lab::new();
+    let (us, _them) = Place::Link4.build(&lab);
+    let godwit = Godwit::start(&us, &configuration(Place::Link4, &us, NONE));
+    let found = finds(&godwit, "10.0.0.2", "refused");
+    let evidence = found["evidence"].as_str().unwrap_or_default();
+    assert!(evidence.contains("10.0.0.2:179"), "{found}");
+    let Err(text) = godwit.cli(&["peer", "explain", "10.0.0.2"]) else {
+        panic!("it is not up");
+    };
+    assert!(text.contains("connection refused"), "{text}");
+    assert!(text.contains("to do:"), "{text}");
+}
+
+#[test]
+fn no_route_where_the_kernel_has_none() {
+    let lab = Lab::new();
+    let us = lab.host("us");
+    let godwit = Godwit::start(&us, &configuration(Place::Link4, &us, NONE));
+    finds(&godwit, "10.0.0.2", "no-route");
+}
+
+#[test]
+fn wrong_as_with_both_numbers() {
+    let pair: Pair<Bird> = Pair::start(Place::Link4, NONE, |_| {});
+    pair.comes_up();
+    let text = configuration(Place::Link4, &pair.us_host, NONE).replace("65002", "65009");
+    pair.us.reload(&text);
+    let found = finds(&pair.us, "10.0.0.2", "wrong-as");
+    assert_eq!(found["what"], "it is AS 65002, and `remote-as` is 65009");
+}
+
+#[test]
+fn an_md5_mismatch_shows_on_our_own_attempt() {
+    // It waits, so that what it sends are answers to us.
+    let pair: Pair<Bird> = Pair::start(Place::Link4, WRONG, |n: &mut Neighbour| {
+        signs(n);
+        n.passive = true;
+    });
+    // It does not answer a wrong signature: we see silence, and our own key.
+    let found = finds(&pair.us, "10.0.0.2", "no-answer");
+    let what = found["what"].as_str().unwrap_or_default();
+    assert!(what.contains("as with another TCP-MD5 key"), "{found}");
+}
+
+#[test]
+fn an_md5_mismatch_shows_where_they_connect() {
+    let waiting = format!("{WRONG}\npassive = true");
+    let pair: Pair<Bird> = Pair::start(Place::Link4, &waiting, signs);
+    finds(&pair.us, "10.0.0.2", "md5-mismatch");
+    pair.reload(RIGHT);
+    pair.comes_up();
+}
+
+#[test]
+fn a_missing_signature_and_a_missing_key_are_told_apart() {
+    let waiting = format!("{RIGHT}\npassive = true");
+    let pair: Pair<Bird> = Pair::start(Place::Link4, &waiting, |_| {});
+    finds(&pair.us, "10.0.0.2", "md5-missing");
+    let waiting = format!("{NONE}\npassive = true");
+    let pair: Pair<Bird> = Pair::start(Place::Link4, &waiting, signs);
+    finds(&pair.us, "10.0.0.2", "md5-unexpected");
+}
+
+#[test]
+fn a_ttl_that_is_too_low_shows_in_both_directions() {
+    let guarded = format!("{NONE}\nttl-security = true");
+    for ours in [guarded.clone(), format!("{guarded}\npassive = true")] {
+        let passive = !ours.contains("passive");
+        let pair: Pair<Bird> = Pair::start(Place::Link4, &ours, |n| n.passive = passive);
+        finds(&pair.us, "10.0.0.2", "ttl");
+    }
+}
+
+#[test]
+fn a_neighbour_behind_a_router_wants_multihop() {
+    let pair: Pair<Bird> = Pair::start(Place::Apart, NONE, |n| n.multihop = Some(2));
+    let found = finds(&pair.us, "10.9.2.2", "not-on-link");
+    let advice = found["advice"].as_str().unwrap_or_default();
+    assert!(advice.contains("multihop"), "{found}");
+}
+
+#[test]
+fn a_disabled_peer_says_by_whom() {
+    let pair: Pair<Bird> = Pair::start(Place::Link4, NONE, |_| {});
+    pair.comes_up();
+    pair.us
+        .cli(&["peer", "disable", "10.0.0.2"])
+        .expect("it is there");
+    let found = finds(&pair.us, "10.0.0.2", "disabled");
+    let what = found["what"].as_str().unwrap_or_default();
+    assert!(what.contains("by command"), "{found}");
+}
+
+#[test]
+fn an_address_of_a_range_that_has_not_called_is_known_as_such() {
+    let lab = Lab::new();
+    let (us, _them) = Place::Link4.build(&lab);
+    let config = configuration(Place::Link4, &us, "[[peer]]\nRANGE");
+    let godwit = Godwit::start(&us, &config);
+    finds(&godwit, "10.0.0.77", "nobody-connects");
+    let unknown = godwit
+        .cli(&["peer", "explain", "192.0.2.1"])
+        .expect_err("nobody has it");
+    assert!(unknown.contains("no peer 192.0.2.1"), "{unknown}");
+}
