@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod command;
 pub mod control;
 pub mod daemon;
 mod explain;

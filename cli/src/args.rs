@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{config, demo, fib, manual, peer, route, watch};
+use crate::{config, demo, fib, manual, peer, policy, route, watch};
 
 /// Show and change what a Godwit BGP daemon does.
 ///
@@ -57,6 +57,9 @@ pub enum Command {
     /// What was received, chosen and announced; own routes.
     #[command(subcommand)]
     Route(route::Command),
+    /// Routing policy: its rules, and what they do to a route.
+    #[command(subcommand)]
+    RoutePolicy(policy::Command),
     /// What this daemon owns in the kernel.
     #[command(subcommand)]
     Fib(fib::Command),

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use godwit_proto::v1::daemon_client::DaemonClient;
 use godwit_proto::v1::fib_client::FibClient;
 use godwit_proto::v1::peers_client::PeersClient;
+use godwit_proto::v1::route_policy_client::RoutePolicyClient;
 use godwit_proto::v1::routes_client::RoutesClient;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -60,6 +61,10 @@ impl Client {
 
     pub fn routes(&self) -> RoutesClient<Channel> {
         RoutesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    pub fn route_policy(&self) -> RoutePolicyClient<Channel> {
+        RoutePolicyClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     pub fn fib(&self) -> FibClient<Channel> {

@@ -1,5 +1,6 @@
 //! `godwit`: the command line. Every verb that reads or changes a daemon is one
-//! call of its gRPC API; `config check`, `demo`, `completions` and `man` need none.
+//! call of its gRPC API; `config check`, `route-policy test --config`, `demo`,
+//! `completions` and `man` need none.
 //!
 //! Exit codes: 0 all is well, 1 unhealthy or a negative answer, 2 wrong usage,
 //! 3 the daemon cannot be reached.
@@ -14,6 +15,7 @@ mod fib;
 mod manual;
 mod output;
 mod peer;
+mod policy;
 mod route;
 mod span;
 mod status;
@@ -48,6 +50,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Completions(command) => manual::completions(command, &mut out),
         Command::Man(command) => manual::man(command, &mut out),
         Command::Config(config::Command::Check(command)) => config::check(command, &mut out),
+        Command::RoutePolicy(policy::Command::Test(test)) if test.is_offline() => {
+            policy::offline(test, &mut out)
+        }
         Command::Demo(command) => demo::run(command),
         _ => tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -63,6 +68,7 @@ async fn ask_daemon(args: &Args, out: &mut Out) -> Result<(), Failure> {
         Command::Status => status::run(&client, out).await,
         Command::Peer(command) => peer::run(command, &client, out).await,
         Command::Route(command) => route::run(command, &client, out).await,
+        Command::RoutePolicy(command) => policy::run(command, &client, out).await,
         Command::Fib(command) => fib::run(command, &client, out).await,
         Command::Watch(command) => watch::run(command, &client, out).await,
         Command::Config(config::Command::Reload) => config::reload(&client, out).await,

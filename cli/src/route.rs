@@ -136,7 +136,7 @@ pub struct Add {
 }
 
 /// A prefix whose host bits are zero: anything else is most likely a slip.
-fn prefix(text: &str) -> Result<IpNet, String> {
+pub fn prefix(text: &str) -> Result<IpNet, String> {
     let net: IpNet = text
         .parse()
         .map_err(|_| "not a prefix; write it like 10.244.1.0/24".to_owned())?;

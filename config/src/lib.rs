@@ -18,6 +18,7 @@ mod schema;
 mod settings;
 mod suggest;
 mod syntax;
+mod trial;
 mod values;
 
 pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
@@ -32,4 +33,5 @@ pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;
 pub use settings::{FamilySettings, KeySpans, PeerSettings};
+pub use trial::{Trial, Tried};
 pub use values::interface_name;

@@ -157,21 +157,15 @@ pub fn own_attributes(
         &request.communities,
         "a community; write it like 64512:100 or no-export",
     )?;
-    let standard: Vec<u32> = standard.iter().map(|c| c.0).collect();
-    attrs.community_add(&standard);
     // The kinds that share one field are told apart by their text.
-    let (mut extended, mut ipv6) = (Vec::new(), Vec::new());
     let help = "an extended community; write it like rt:64512:100";
-    let mixed: Vec<Community> = list("extended_communities", &request.extended_communities, help)?;
-    for (i, community) in mixed.into_iter().enumerate() {
-        match community {
-            Community::Extended(c) => extended.push(c),
-            Community::Ipv6Extended(c) => ipv6.push(c),
-            Community::Standard(_) | Community::Large(_) => {
-                let text = &request.extended_communities[i];
-                let field = format!("extended_communities[{i}]");
-                return Err((field, format!("`{text}` is not {help}")));
-            }
+    let extended: Vec<Community> =
+        list("extended_communities", &request.extended_communities, help)?;
+    for (i, community) in extended.iter().enumerate() {
+        if let Community::Standard(_) | Community::Large(_) = community {
+            let text = &request.extended_communities[i];
+            let field = format!("extended_communities[{i}]");
+            return Err((field, format!("`{text}` is not {help}")));
         }
     }
     let large: Vec<LargeCommunity> = list(
@@ -179,20 +173,37 @@ pub fn own_attributes(
         &request.large_communities,
         "a large community; write it like 64512:1:2",
     )?;
+    let standard = standard.into_iter().map(Community::Standard);
+    let all = standard
+        .chain(extended)
+        .chain(large.into_iter().map(Community::Large));
+    set_communities(&mut attrs, all);
+    Ok(attrs)
+}
+
+/// Gives a route these communities and no others.
+pub(crate) fn set_communities(attrs: &mut AttrsBuf, all: impl Iterator<Item = Community>) {
+    let mut standard = Vec::new();
+    let (mut extended, mut ipv6, mut large) = (Vec::new(), Vec::new(), Vec::new());
+    for community in all {
+        match community {
+            Community::Standard(c) => standard.push(c.0),
+            Community::Extended(c) => extended.push(c),
+            Community::Ipv6Extended(c) => ipv6.push(c),
+            Community::Large(c) => large.push(c),
+        }
+    }
+    attrs.community_set(&standard);
+    put(attrs, code::EXT_COMMUNITIES, extended, |c: ExtCommunity| {
+        c.0
+    });
     put(
-        &mut attrs,
-        code::EXT_COMMUNITIES,
-        extended,
-        |c: ExtCommunity| c.0,
-    );
-    put(
-        &mut attrs,
+        attrs,
         code::IPV6_EXT_COMMUNITIES,
         ipv6,
         |c: Ipv6ExtCommunity| c.0,
     );
-    put(&mut attrs, code::LARGE_COMMUNITIES, large, |c| c.octets());
-    Ok(attrs)
+    put(attrs, code::LARGE_COMMUNITIES, large, |c| c.octets());
 }
 
 fn list<T: FromStr>(field: &str, texts: &[String], what: &str) -> Result<Vec<T>, (String, String)> {

@@ -7,6 +7,7 @@
 
 pub mod convert;
 pub mod json;
+pub mod policy;
 pub mod text;
 
 /// Generated from `godwit/v1/*.proto`.

@@ -18,6 +18,7 @@ mod fib;
 mod limits;
 mod path;
 mod peers;
+mod policy;
 mod routes;
 mod socket;
 
@@ -29,6 +30,7 @@ use godwit_proto::v1;
 use godwit_proto::v1::daemon_server::DaemonServer;
 use godwit_proto::v1::fib_server::FibServer;
 use godwit_proto::v1::peers_server::PeersServer;
+use godwit_proto::v1::route_policy_server::RoutePolicyServer;
 use godwit_proto::v1::routes_server::RoutesServer;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -126,6 +128,9 @@ async fn services(
     health.set_serving::<PeersServer<peers::Service>>().await;
     health.set_serving::<RoutesServer<routes::Service>>().await;
     health.set_serving::<FibServer<fib::Service>>().await;
+    health
+        .set_serving::<RoutePolicyServer<policy::Service>>()
+        .await;
 
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -145,7 +150,10 @@ async fn services(
             control.clone(),
             stop,
         )))
-        .add_service(FibServer::new(fib::Service::new(control.clone()))))
+        .add_service(FibServer::new(fib::Service::new(control.clone())))
+        .add_service(RoutePolicyServer::new(policy::Service::new(
+            control.clone(),
+        ))))
 }
 
 /// What `limit` of a listing means.

@@ -8,6 +8,7 @@ use godwit_bgp::attrs::{AttrsBuf, Origin};
 use godwit_bgp::session::{Capabilities, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
 use godwit_config::{Config, PeerConfig, PeerKey};
+use godwit_policy::route::Registry;
 use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
@@ -16,9 +17,10 @@ use super::{Identity, NewPeer};
 use crate::peer::PeerSettings;
 use crate::status::PeerOrigin;
 
-/// Reads and checks the file; the error is the text to show.
-pub fn load(path: &Path) -> Result<Config, String> {
-    godwit_config::load(path).map_err(|e| e.render(false))
+/// Reads and checks the file, which may name the policies of `registry`; the
+/// error is the text to show.
+pub fn load(path: &Path, registry: &Registry) -> Result<Config, String> {
+    godwit_config::load_with(path, registry).map_err(|e| e.render(false))
 }
 
 pub fn identity(config: &Config, router_id: RouterId) -> Identity {

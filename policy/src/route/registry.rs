@@ -7,7 +7,7 @@ use super::chain::{Custom, Element};
 use super::{Outcome, Residual, Route, RoutePolicy, Uses};
 
 /// What `custom:NAME` may name. A daemon of one's own fills it and hands it to
-/// `godwit_bgpd::run_with`.
+/// `godwit_bgpd::command::main`.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     policies: BTreeMap<String, Arc<dyn RoutePolicy>>,

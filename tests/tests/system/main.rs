@@ -33,6 +33,7 @@ mod limits;
 mod malformed;
 mod numbers;
 mod operation;
+mod policy;
 mod reflection;
 mod refresh;
 mod restart;

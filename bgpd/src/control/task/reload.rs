@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -44,8 +43,9 @@ impl ControlTask {
     }
 
     async fn try_reload(&mut self) -> Result<Vec<String>, ControlError> {
-        let path: PathBuf = self.shared.loaded.load().path.clone();
-        let config = resolve::load(&path).map_err(ControlError::Invalid)?;
+        let loaded = self.shared.loaded.load_full();
+        let registry = loaded.config.policies().registry();
+        let config = resolve::load(&loaded.path, registry).map_err(ControlError::Invalid)?;
         logging::check(&config.log).map_err(ControlError::Invalid)?;
         let identity = &self.shared.identity;
         let mut next = resolve::desired(&config, identity);
@@ -77,7 +77,7 @@ impl ControlTask {
         self.desired = next;
         self.shared.loaded.store(Arc::new(Loaded {
             config: Arc::new(config),
-            path,
+            path: loaded.path.clone(),
             at: SystemTime::now(),
             last_error: None,
         }));

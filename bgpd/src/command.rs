@@ -1,0 +1,61 @@
+//! The command `godwitd`, for its own program and for others that add to it.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use godwit_policy::route::Registry;
+use tracing::error;
+
+use crate::daemon::{self, Failure, Options};
+use crate::logging;
+
+/// BGP routing daemon
+#[derive(Debug, Parser)]
+#[command(name = "godwitd", version)]
+struct Arguments {
+    /// Configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/etc/godwit/godwit.toml"
+    )]
+    config: PathBuf,
+    /// Where what must outlive the process is kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/godwit")]
+    state_dir: PathBuf,
+}
+
+/// Runs the daemon as the command line says. Its configuration may name the
+/// policies of `registry`, as `custom:NAME`.
+pub fn main(registry: &Registry) -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match godwit_config::load_with(&arguments.config, registry) {
+        Ok(config) => config,
+        Err(e) => {
+            eprintln!("{}", e.render(io::stderr().is_terminal()));
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(e) = logging::init(&config.log) {
+        eprintln!("error: {e}");
+        return ExitCode::from(2);
+    }
+    let options = Options {
+        config: arguments.config,
+        state_directory: arguments.state_dir,
+    };
+    match daemon::run(&options, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(e)) => {
+            error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
