@@ -298,7 +298,11 @@ fn check_key(
         Some(Status::Built | Status::Table) => {}
         Some(Status::Planned) => {
             let title = format!("`{text}` is not in this version");
-            let problem = Problem::new(title, "it is planned; take it out for now");
+            let help = match text {
+                "tcp-ao" => without_tcp_ao(),
+                _ => "it is planned; take it out for now".to_owned(),
+            };
+            let problem = Problem::new(title, help);
             problems.push(problem.at(name.span()).label("not in this version"));
         }
         None => {
@@ -320,5 +324,17 @@ fn check_key(
             let problem = Problem::new(format!("unknown {what} `{text}`"), help);
             problems.push(problem.at(name.span()).label("not known here"));
         }
+    }
+}
+
+/// What to do without TCP-AO (RFC 5925), and whether the kernel could do it.
+fn without_tcp_ao() -> String {
+    const HELP: &str = "it is planned; sign with `password-file` (TCP-MD5) for now";
+    match godwit_netlink::sockopt::has_tcp_ao() {
+        Ok(false) => format!(
+            "{HELP}. This kernel has none either: it does not know TCP_AO_ADD_KEY, \
+             which takes Linux 6.7 or later built with CONFIG_TCP_AO"
+        ),
+        Ok(true) | Err(_) => HELP.to_owned(),
     }
 }

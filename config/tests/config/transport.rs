@@ -94,6 +94,16 @@ fn a_peer_without_a_key_in_a_range_with_one_is_warned_of() {
 }
 
 #[test]
+fn tcp_ao_says_what_to_take_instead() {
+    let said = wrong(&with_peer("tcp-ao = '/etc/godwit/ao.key'"));
+    assert!(said.contains("`tcp-ao` is not in this version"), "{said}");
+    assert!(said.contains("sign with `password-file`"), "{said}");
+    let names_the_kernel = said.contains("Linux 6.7 or later built with CONFIG_TCP_AO");
+    let has = godwit_netlink::sockopt::has_tcp_ao().unwrap();
+    assert_eq!(names_the_kernel, !has, "{said}");
+}
+
+#[test]
 fn ttl_security_counts_hops_and_sends_the_highest_ttl() {
     for (value, min, on_link) in [("true", 255, true), ("1", 255, true), ("3", 253, false)] {
         let config = ok(&with_peer(&format!("ttl-security = {value}")));

@@ -305,6 +305,75 @@ fn openbgpd_signs_as_we_do() {
 }
 
 #[test]
+fn a_key_that_the_listening_socket_has_no_room_for_costs_no_session_of_ours() {
+    let lab = Lab::new();
+    let (us, them) = Place::Link4.build(&lab);
+    us.write("right", "right-secret\n");
+    us.sysctl("net/core/optmem_max", "4096");
+    // Keys are set in order of the address; ours is the last.
+    let fillers: String = (1..100)
+        .map(|i| {
+            format!("{NONE}\npassive = true\npassword-file = \"@right\"\n")
+                .replace("THEM", &format!("address = \"9.0.0.{i}\""))
+        })
+        .collect();
+    let godwit = Godwit::start(
+        &us,
+        &configuration(Place::Link4, &us, &format!("{fillers}{RIGHT}")),
+    );
+    let mut neighbour = Neighbour::new("10.0.0.1", OUR_ASN);
+    signs(&mut neighbour);
+    let _bird = Bird::start(
+        &them,
+        RouterSpec {
+            asn: THEIR_ASN,
+            router_id: "10.0.0.2".to_owned(),
+            neighbours: vec![neighbour],
+            announce: Vec::new(),
+        },
+    );
+    godwit.wait_established("10.0.0.2");
+    let Err(status) = godwit.cli(&["status"]) else {
+        panic!("keys are missing");
+    };
+    assert!(status.contains("net.core.optmem_max is 4096"), "{status}");
+    assert!(status.contains("cannot connect to us"), "{status}");
+    let Err(why) = godwit.cli(&["peer", "explain", "9.0.0.99"]) else {
+        panic!("it is not up");
+    };
+    assert!(why.contains("sysctl -w net.core.optmem_max="), "{why}");
+}
+
+#[test]
+fn another_port_is_connected_to() {
+    let lab = Lab::new();
+    let (us, them) = Place::Link4.build(&lab);
+    let listener = them.enter(|| std::net::TcpListener::bind("10.0.0.2:1179").expect("a port"));
+    let config = configuration(Place::Link4, &us, &format!("{NONE}\nport = 1179"));
+    let godwit = Godwit::start(&us, &config);
+    let _raw = Raw::accept(&listener, &RawOpen::new(THEIR_ASN, "10.0.0.2"));
+    godwit.wait_established("10.0.0.2");
+}
+
+#[test]
+fn a_passive_peer_is_not_connected_to() {
+    let lab = Lab::new();
+    let (us, them) = Place::Link4.build(&lab);
+    let listener = listen(&them, "10.0.0.2");
+    listener.set_nonblocking(true).expect("a socket");
+    let config = configuration(Place::Link4, &us, &format!("{NONE}\npassive = true"));
+    let godwit = Godwit::start(&us, &config);
+    holds_for(A_WHILE, "no connection", || listener.accept().is_err());
+    let _raw = Raw::establish(
+        &them,
+        "10.0.0.2",
+        "10.0.0.1",
+        &RawOpen::new(THEIR_ASN, "10.0.0.2"),
+    );
+    godwit.wait_established("10.0.0.2");
+}
+
+#[test]
 fn a_key_is_shown_nowhere() {
     let mut pair: Pair<Bird> = Pair::start(Place::Link4, RIGHT, signs);
     pair.comes_up();
