@@ -16,6 +16,7 @@ const CONTEXT: DecodeContext = DecodeContext {
     external: true,
     extended_next_hop: false,
     families: [true; 2],
+    add_path: [false; 2],
 };
 
 /// What a transit route looks like: four ASes, a few communities.

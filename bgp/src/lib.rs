@@ -14,4 +14,6 @@ pub mod session;
 pub mod types;
 pub mod wire;
 
-pub use types::{AfiSafi, Asn, Family, InterfaceName, NextHop, Role, RouterId, SessionKind};
+pub use types::{
+    AfiSafi, Asn, Family, InterfaceName, NextHop, PathId, Role, RouterId, SendPaths, SessionKind,
+};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 /// An address family this daemon routes. Anything else is an [`AfiSafi`] only.
@@ -126,6 +127,38 @@ impl fmt::Display for RouterId {
 impl From<Ipv4Addr> for RouterId {
     fn from(a: Ipv4Addr) -> Self {
         RouterId(a.into())
+    }
+}
+
+/// Tells the paths of one peer for one prefix apart (RFC 7911 §3). Means nothing
+/// else, and 0 is as good as any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathId(pub u32);
+
+impl fmt::Display for PathId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which paths of a prefix a peer is sent that takes several (RFC 7911).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SendPaths {
+    /// The best ones, so many at most.
+    Best(NonZeroU16),
+    /// Every usable one.
+    All,
+    /// Those that we forward by ourselves: the best and what is of equal merit.
+    Ecmp,
+}
+
+impl fmt::Display for SendPaths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendPaths::Best(n) => n.fmt(f),
+            SendPaths::All => f.write_str("all"),
+            SendPaths::Ecmp => f.write_str("ecmp"),
+        }
     }
 }
 

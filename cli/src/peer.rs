@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use godwit_proto::v1::{
-    AddPeerRequest, Direction, DisablePeerRequest, EnablePeerRequest, Family, GetPeerRequest,
-    ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest, RemovePeerRequest,
-    ResetPeerRequest, SessionState,
+    AddPath, AddPeerRequest, Direction, DisablePeerRequest, EnablePeerRequest, Family,
+    GetPeerRequest, ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest,
+    RemovePeerRequest, ResetPeerRequest, SessionState,
 };
 
 use self::limit::LimitArg;
@@ -184,6 +184,17 @@ pub struct Add {
     prefix_limit_out: Vec<LimitArg>,
     #[command(flatten)]
     path: PathArgs,
+    /// Take several paths of a prefix from it (RFC 7911).
+    #[arg(long)]
+    add_path_receive: bool,
+    /// Send it several, if it takes them: so many of the best, `all` or `ecmp`.
+    #[arg(
+        long,
+        value_name = "PATHS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    add_path_send: String,
 }
 
 pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<(), Failure> {
@@ -305,12 +316,19 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
             .map_err(|e| Failure::Usage(format!("--{option}: {e}")))
     };
     let limits = limit::messages(&add.prefix_limit, &add.prefix_limit_out);
-    // The API wants the families that limits are for to be named.
-    let families = match (add.family.is_empty(), limits.is_empty()) {
-        (true, false) => FamilyArg::value_variants(),
-        _ => &add.family,
+    let add_path = add.add_path_receive || !add.add_path_send.is_empty();
+    // The API wants the families to be named that these are for.
+    let families = match add.family.is_empty() && (add_path || !limits.is_empty()) {
+        true => FamilyArg::value_variants(),
+        false => &add.family,
     };
+    let add_path = families.iter().filter(|_| add_path).map(|family| AddPath {
+        family: family.number(),
+        receive: add.add_path_receive,
+        send: add.add_path_send.clone(),
+    });
     Ok(PeerSpec {
+        add_path: add_path.collect(),
         address: add.address.clone(),
         group: add.group.clone().unwrap_or_default(),
         remote_as: add.remote_as.clone().unwrap_or_default(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::RouterConfig;
-use crate::model::{ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey};
+use crate::model::{
+    AddPathConfig, ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey,
+};
 use crate::password::Password;
 use crate::path::PathConfig;
 
@@ -179,6 +181,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         blackhole_community,
         graceful_shutdown,
         families,
+        add_path,
         import,
         export,
         prefix_limit,
@@ -202,6 +205,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
     let policy = |a: &[crate::PolicyChain; 2], b: &[crate::PolicyChain; 2]| {
         a.iter().zip(b).any(|(a, b)| a != b)
     };
+    let offered = |add_path: AddPathConfig| (add_path.receive, add_path.send.is_some());
     vec![
         ("disabled", *disabled != new.disabled, Effect::Switch),
         (
@@ -283,6 +287,17 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         (
             "send-communities",
             *send_communities != path.send_communities,
+            Effect::Export,
+        ),
+        (
+            "add-path",
+            add_path.map(offered) != new.add_path.map(offered),
+            Effect::Restart,
+        ),
+        (
+            "add-path.send",
+            std::iter::zip(add_path, &new.add_path)
+                .any(|(a, b)| a.send != b.send && a.send.is_some() && b.send.is_some()),
             Effect::Export,
         ),
         ("import", policy(import, &new.import), Effect::Import),

@@ -25,8 +25,9 @@ pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig,
-    OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
+    AddPathConfig, ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat,
+    NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit,
+    RemoteAs, RouterConfig,
 };
 pub use parse::{load, load_with, parse, parse_with};
 pub use password::{Password, PasswordError};
@@ -34,4 +35,4 @@ pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;
 pub use settings::{FamilySettings, KeySpans, PeerSettings};
 pub use trial::{Trial, Tried};
-pub use values::interface_name;
+pub use values::{MAX_SEND_PATHS, interface_name};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_bgp::{Asn, Family, RouterId};
+use godwit_bgp::{Asn, Family, RouterId, SendPaths};
 use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
 use ipnet::IpNet;
 
@@ -144,6 +144,8 @@ pub struct PeerConfig {
     pub graceful_shutdown: bool,
     /// By [`Family::index`]; at least one is on.
     pub families: [bool; Family::COUNT],
+    /// By [`Family::index`]; nothing of a family that is off.
+    pub add_path: [AddPathConfig; Family::COUNT],
     /// By [`Family::index`]; the default of the session's kind where none is
     /// named.
     pub import: [PolicyChain; Family::COUNT],
@@ -242,6 +244,14 @@ impl PrefixLimit {
         let part = u64::from(self.max) * u64::from(self.warn_at) / 100;
         u32::try_from(part).unwrap_or(self.max).max(1)
     }
+}
+
+/// Several paths a prefix (RFC 7911).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AddPathConfig {
+    pub receive: bool,
+    /// `None`: the best alone, without an identifier.
+    pub send: Option<SendPaths>,
 }
 
 /// A peer's policies of one direction and family: what the file names, and what

@@ -15,8 +15,8 @@ use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::model::{
-    ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig,
-    OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit, RouterConfig,
+    AddPathConfig, ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat,
+    NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit, RouterConfig,
 };
 use crate::path;
 use crate::policies;
@@ -314,6 +314,12 @@ fn families(table: &Table<'_>, policies: &PolicySet) -> [Option<FamilySettings>;
             export: policies::names(&table, "export", policies),
             prefix_limit: prefix_limit(&table, "prefix-limit", &LIMIT_ACTIONS),
             prefix_limit_out: prefix_limit(&table, "prefix-limit-out", &LIMIT_ACTIONS_OUT),
+            add_path: table
+                .table("add-path", &schema::ADD_PATH)
+                .map(|table| AddPathConfig {
+                    receive: table.plain("receive", values::boolean).unwrap_or(false),
+                    send: table.plain("send", values::send_paths),
+                }),
         })
     })
 }

@@ -471,7 +471,31 @@ pub(crate) static FAMILY: Section = Section {
             "none",
             "How many prefixes the peer may be sent; more mean a mistake of ours. Takes `max`, `then`, `restart-after` and `warn-at`.",
         ),
-        planned("add-path"),
+        key(
+            "add-path",
+            "table",
+            "neither way",
+            "Several paths of one prefix (RFC 7911), in what the peer sends and in what it is sent; see below.",
+        ),
+    ]],
+};
+
+pub(crate) static ADD_PATH: Section = Section {
+    header: "add-path = { … }",
+    doc: "Below a family, of a peer or else of its group. It is told in OPEN: a change restarts the session, but for one value of `send` in place of another.",
+    keys: &[&[
+        key(
+            "receive",
+            "boolean",
+            "`false`",
+            "The peer may send us several paths of a prefix.",
+        ),
+        key(
+            "send",
+            "1 to 256, `\"all\"` or `\"ecmp\"`",
+            "the best path alone",
+            "What we send a peer that takes several: so many of the best, every usable one, or those that we forward by ourselves (`max-paths`). Chosen before `export` has its say.",
+        ),
     ]],
 };
 
@@ -849,6 +873,7 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &LOCAL_AS,
     &FAMILY,
     &PREFIX_LIMIT,
+    &ADD_PATH,
     &RULE,
     &MATCH,
     &SET,
@@ -947,6 +972,11 @@ mod tests {
             (
                 &PREFIX_LIMIT,
                 "[peer-group.g.family.ipv6-unicast]\nprefix-limit = { ",
+                " }",
+            ),
+            (
+                &ADD_PATH,
+                "[peer-group.g.family.ipv6-unicast]\nadd-path = { ",
                 " }",
             ),
             (&POLICY, "[policy]\n", ""),

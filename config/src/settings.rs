@@ -10,7 +10,9 @@ use godwit_bgp::{Asn, Family};
 use godwit_policy::route::{PolicyRef, PolicySet};
 
 use crate::error::Problem;
-use crate::model::{Config, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs};
+use crate::model::{
+    AddPathConfig, Config, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs,
+};
 use crate::password::Password;
 use crate::path::{self, PathSettings};
 use crate::suggest::closest;
@@ -57,6 +59,7 @@ pub struct FamilySettings {
     pub export: Option<Vec<String>>,
     pub prefix_limit: Option<PrefixLimit>,
     pub prefix_limit_out: Option<PrefixLimit>,
+    pub add_path: Option<AddPathConfig>,
 }
 
 /// Places of keys in the file; empty for what did not come from one.
@@ -242,7 +245,10 @@ impl Resolver<'_> {
             );
             problems.push(merged.at("limit", problem.label("of a `range` only")));
         }
-        let families = merged.families();
+        let named = merged.families();
+        let on = |family: Family| {
+            named.is_none_or(|named| named.get(family.index()).is_some_and(Option::is_some))
+        };
         let mut chain = |family, of_family: DirectionOfFamily, of_peer: DirectionOfPeer, key| {
             let names = merged.names(family, of_family, of_peer);
             self.chain(names, external).unwrap_or_else(|problem| {
@@ -286,8 +292,12 @@ impl Resolver<'_> {
             weight: merged.take(|s| &s.weight).unwrap_or(0),
             blackhole_community: merged.take(|s| &s.blackhole_community).unwrap_or(false),
             graceful_shutdown: merged.take(|s| &s.graceful_shutdown).unwrap_or(external),
-            families: Family::ALL.map(|f| {
-                families.is_none_or(|named| named.get(f.index()).is_some_and(Option::is_some))
+            families: Family::ALL.map(on),
+            add_path: Family::ALL.map(|family| {
+                let add_path = merged
+                    .of_family(family, |f| f.add_path)
+                    .filter(|_| on(family));
+                add_path.unwrap_or_default()
             }),
             import,
             export,

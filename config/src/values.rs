@@ -1,11 +1,12 @@
 //! Single values: what each kind looks like, and what to write instead.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_bgp::{Asn, Family, RouterId};
+use godwit_bgp::{Asn, Family, RouterId, SendPaths};
 use godwit_policy::route::{
     AsPathPattern, AsPathPatternError, CommunityPattern, CommunityPatternError, NumberRange,
     PrefixRange,
@@ -96,6 +97,29 @@ fn integer(value: &DeValue<'_>) -> Option<Option<i64>> {
     let integer = value.as_integer()?;
     Some(i64::from_str_radix(integer.as_str(), integer.radix()).ok())
 }
+
+/// Which paths a peer is sent (RFC 7911).
+pub(crate) fn send_paths(value: &DeValue<'_>) -> Read<SendPaths> {
+    const HELP: &str =
+        "write a number from 1 to 256, `\"all\"`, or `\"ecmp\"` for those that we forward by";
+    if let Some(text) = value.as_str() {
+        return match text {
+            "all" => Ok(SendPaths::All),
+            "ecmp" => Ok(SendPaths::Ecmp),
+            _ => Err(Wrong::new("not a choice of paths", "not known here", HELP)),
+        };
+    }
+    let number = integer(value).ok_or_else(|| Wrong::kind("a number or a word", value, HELP))?;
+    number
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| *n <= MAX_SEND_PATHS)
+        .and_then(NonZeroU16::new)
+        .map(SendPaths::Best)
+        .ok_or_else(|| Wrong::new("number out of range", "out of range", HELP))
+}
+
+/// The most paths of a prefix that can be asked for by number.
+pub const MAX_SEND_PATHS: u16 = 256;
 
 /// One of a few words.
 pub(crate) fn word<T: Copy>(

@@ -70,6 +70,7 @@ fn context(bits: u8) -> DecodeContext {
         external: bits & 2 == 0,
         extended_next_hop: bits & 4 != 0,
         families: [bits & 8 == 0, bits & 16 == 0],
+        add_path: [bits & 32 != 0, bits & 64 != 0],
     }
 }
 
@@ -147,35 +148,30 @@ fn pass_on(update: &Update, ctx: DecodeContext) {
         };
         read(attrs);
         for as4 in [true, false] {
-            write_and_read(
-                update,
-                family,
-                attrs,
-                DecodeContext { as4, ..ctx },
-                prefixes,
-            );
+            write_and_read(update, family, attrs, DecodeContext { as4, ..ctx });
         }
     }
 }
 
-fn write_and_read(
-    update: &Update,
-    family: Family,
-    attrs: AttrsRef<'_>,
-    ctx: DecodeContext,
-    prefixes: usize,
-) {
+fn write_and_read(update: &Update, family: Family, attrs: AttrsRef<'_>, ctx: DecodeContext) {
     let mut out = BytesMut::new();
     let mut encoder = UpdateEncoder::new(MAX_EXTENDED, ctx.as4);
-    let written = match family {
-        Family::Ipv4Unicast => encoder.announce_v4(attrs, update.announced_v4(), &mut out),
-        Family::Ipv6Unicast => encoder.announce_v6(attrs, update.announced_v6(), &mut out),
+    let ids = ctx.add_path[family.index()];
+    let written = match (family, ids) {
+        (Family::Ipv4Unicast, false) => encoder.announce_v4(attrs, update.announced_v4(), &mut out),
+        (Family::Ipv4Unicast, true) => {
+            encoder.announce_v4(attrs, update.announced_paths_v4(), &mut out)
+        }
+        (Family::Ipv6Unicast, false) => encoder.announce_v6(attrs, update.announced_v6(), &mut out),
+        (Family::Ipv6Unicast, true) => {
+            encoder.announce_v6(attrs, update.announced_paths_v6(), &mut out)
+        }
     };
     if written.is_err() {
         assert!(out.is_empty());
         return;
     }
-    let mut count = 0;
+    let (mut paths_v4, mut paths_v6) = (Vec::new(), Vec::new());
     while let Some(frame) = split_frame(&mut out, MAX_EXTENDED).expect("we wrote it") {
         let again = decode_update(frame.body, ctx).expect("we wrote it");
         assert!(again.faults.is_empty(), "{:?}", again.faults);
@@ -198,9 +194,13 @@ fn write_and_read(
             assert_eq!(again.aggregator(), was.aggregator());
             assert_eq!(again.iter().count(), was.iter().count());
         }
-        count += announced(&again);
+        paths_v4.extend(again.announced_paths_v4());
+        paths_v6.extend(again.announced_paths_v6());
     }
-    assert_eq!(count, prefixes);
+    match family {
+        Family::Ipv4Unicast => assert!(update.announced_paths_v4().eq(paths_v4)),
+        Family::Ipv6Unicast => assert!(update.announced_paths_v6().eq(paths_v6)),
+    }
     assert!(out.is_empty());
 }
 

@@ -119,6 +119,8 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         link: 0,
         own_next_hop: [Some(NextHop::V4(own)), None],
         kind,
+        add_path_receive: [false; 2],
+        add_path_send: [None; 2],
         families: [true, false],
         extended_next_hop: false,
         as4: true,
@@ -163,6 +165,7 @@ fn updates(table: &[(AttrsBuf, Vec<Ipv4Net>)], spec: &PeerSpec) -> Vec<Update> {
             external: spec.kind.is_external(),
             extended_next_hop: false,
             families: spec.families,
+            add_path: [false; 2],
         };
         while let Some(frame) = split_frame(&mut frames, 4096).unwrap() {
             out.push(decode_update(frame.body, context).unwrap());

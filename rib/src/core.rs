@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use godwit_bgp::PathId;
+
 use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
 use crate::dest::{DIRTY, GRAVE, PENDING, State, TOUCHED, Tables};
@@ -25,6 +27,20 @@ pub struct Grave {
 pub struct Quiet {
     pub ring: u64,
     pub run: u64,
+}
+
+/// Paths of one prefix that a peer may have at most. Every one makes the next
+/// change of the prefix dearer, so a peer that gives them without end would take
+/// the whole thread.
+pub const MAX_SIBLINGS: usize = 1024;
+
+/// Where a path stands in the list of its destination.
+struct Place {
+    found: Option<u32>,
+    /// The one before it, else the last.
+    before: u32,
+    /// Others of the peer before it.
+    siblings: usize,
 }
 
 /// What the parts share. Whoever changes a path or a destination does it
@@ -77,27 +93,51 @@ impl Core {
         self.tables.state(mark)
     }
 
-    /// The path of this peer, by its place in the list: (before, itself).
-    pub fn path_of(&self, mark: Mark, peer: PeerId) -> Option<(u32, u32)> {
-        let mut before = NONE;
-        let mut id = self.tables.state(mark).paths;
-        while id != NONE {
-            let path = self.paths.at(id);
-            if path.peer == peer {
-                return Some((before, id));
-            }
-            before = id;
-            id = path.next;
-        }
-        None
+    /// The path that the peer gave under this identifier.
+    pub fn path_of(&self, mark: Mark, peer: PeerId, rx_path_id: PathId) -> Option<u32> {
+        self.seek(mark, peer, rx_path_id).found
     }
 
-    /// Puts a path in, in place of what the peer had there before. Takes over
-    /// the references to both blocks.
+    /// The paths of a destination.
+    pub fn paths_of(&self, mark: Mark) -> impl Iterator<Item = (u32, &Path)> {
+        let mut next = self.tables.state(mark).paths;
+        std::iter::from_fn(move || {
+            let id = next;
+            (id != NONE).then(|| {
+                let path = self.paths.at(id);
+                next = path.next;
+                (id, path)
+            })
+        })
+    }
+
+    #[inline]
+    fn seek(&self, mark: Mark, peer: PeerId, rx_path_id: PathId) -> Place {
+        let mut place = Place {
+            found: None,
+            before: NONE,
+            siblings: 0,
+        };
+        for (id, path) in self.paths_of(mark) {
+            if path.peer == peer {
+                if path.rx_path_id == rx_path_id {
+                    place.found = Some(id);
+                    return place;
+                }
+                place.siblings += 1;
+            }
+            place.before = id;
+        }
+        place
+    }
+
+    /// Puts a path in, in place of what the peer had there before under the same
+    /// identifier. Takes over the references to both blocks.
     pub fn put_path(&mut self, mark: Mark, new: Path) {
         let family = mark.family().index();
-        match self.path_of(mark, new.peer) {
-            Some((_, id)) => {
+        let place = self.seek(mark, new.peer, new.rx_path_id);
+        match place.found {
+            Some(id) => {
                 let old = *self.paths.at(id);
                 if old.attr_in == new.attr_in && old.attr == new.attr && old.flags == new.flags {
                     self.paths.at_mut(id).epoch = new.epoch;
@@ -116,13 +156,20 @@ impl Core {
                     self.touch(mark, id);
                 }
             }
+            None if place.siblings >= MAX_SIBLINGS => {
+                self.attrs.release(new.attr_in);
+                self.attrs.release(new.attr);
+                self.peers.counts(new.peer).refused[family] += 1;
+            }
             None => {
                 self.begin_path(mark, &new);
                 let next = self.tables.state(mark).paths;
                 let id = self.paths.insert(Path { next, ..new });
                 self.tables.state_mut(mark).paths = id;
                 self.path_count[family] += 1;
-                self.peers.counts(new.peer).received[family] += 1;
+                let counts = self.peers.counts(new.peer);
+                counts.received[family] += 1;
+                counts.prefixes[family] += u64::from(place.siblings == 0);
                 if new.accepted() {
                     self.touch(mark, id);
                 }
@@ -130,9 +177,10 @@ impl Core {
         }
     }
 
-    /// Takes a peer's path out. False: it has none there.
-    pub fn remove_path(&mut self, mark: Mark, peer: PeerId) -> bool {
-        let Some((before, id)) = self.path_of(mark, peer) else {
+    /// Takes a peer's path out. False: it has none there of this identifier.
+    pub fn remove_path(&mut self, mark: Mark, peer: PeerId, rx_path_id: PathId) -> bool {
+        let place = self.seek(mark, peer, rx_path_id);
+        let (Some(id), before) = (place.found, place.before) else {
             return false;
         };
         let family = mark.family().index();
@@ -151,7 +199,10 @@ impl Core {
         self.end_path(mark, &path);
         self.paths.release(id);
         self.path_count[family] -= 1;
-        self.peers.counts(peer).received[family] -= 1;
+        let alone = self.paths_of(mark).all(|(_, path)| path.peer != peer);
+        let counts = self.peers.counts(peer);
+        counts.received[family] -= 1;
+        counts.prefixes[family] -= u64::from(alone);
         true
     }
 

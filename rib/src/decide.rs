@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use godwit_bgp::SessionKind;
+use godwit_bgp::{SendPaths, SessionKind};
 use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibConfig};
@@ -239,6 +239,38 @@ impl View<'_> {
             }
         }
         used
+    }
+
+    /// The paths that a peer is to be sent that takes several (RFC 7911), before
+    /// export has its say: in no order.
+    pub fn chosen(&self, head: u32, send: SendPaths, config: &RibConfig) -> SmallVec<[u32; 8]> {
+        let mut all = Candidates::new();
+        match send {
+            SendPaths::Ecmp => return self.multipath(head, config),
+            SendPaths::All => self.candidates(head, &mut all),
+            SendPaths::Best(n) => {
+                self.candidates(head, &mut all);
+                if all.len() > usize::from(n.get()) {
+                    return self.ranked(all, n.get().into());
+                }
+            }
+        }
+        all.iter().map(|c| c.path).collect()
+    }
+
+    /// The best so many: each is what the decision would choose if those before
+    /// it were not there.
+    fn ranked(&self, mut all: Candidates<'_>, n: usize) -> SmallVec<[u32; 8]> {
+        let mut ranked = SmallVec::new();
+        while ranked.len() < n && !all.is_empty() {
+            let mut round = all.clone();
+            self.merit(&mut round, |_, _| ());
+            self.break_tie(&mut round, |_, _| ());
+            let next = round[0].path;
+            all.retain(|c| c.path != next);
+            ranked.push(next);
+        }
+        ranked
     }
 
     /// Whether a path of equal merit may be used besides the best.

@@ -5,7 +5,7 @@ use ::core::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::api::{ExplainedPath, Explanation, PathFate, PeerId, WhyNot};
+use crate::api::{Advertisement, ExplainedPath, Explanation, PathFate, PeerId, WhyNot};
 use crate::decide::{Candidates, Step};
 use crate::import::pick;
 use crate::path::Path;
@@ -99,6 +99,7 @@ impl Rib {
         };
         ExplainedPath {
             peer: path.peer,
+            path_id: self.rx_path_id(mark, path),
             received: attrs.owned(path.attr_in),
             accepted: path.accepted().then(|| attrs.owned(path.attr)),
             verdict: path.verdict(),
@@ -109,15 +110,9 @@ impl Rib {
         }
     }
 
-    /// Who is sent the best route, and why others are not.
-    #[allow(clippy::type_complexity)]
-    fn audience(
-        &mut self,
-        mark: Mark,
-    ) -> (
-        Vec<(PeerId, godwit_bgp::attrs::AttrsBuf)>,
-        Vec<(PeerId, WhyNot)>,
-    ) {
+    /// Who is sent the best route or, if it takes several, which ones; and why
+    /// others are sent none.
+    fn audience(&mut self, mark: Mark) -> (Vec<Advertisement>, Vec<(PeerId, WhyNot)>) {
         let (mut to, mut not_to) = (Vec::new(), Vec::new());
         let family = mark.family();
         let best = self.core.best(mark);
@@ -126,14 +121,18 @@ impl Rib {
             .map(|(id, _)| id)
             .collect();
         for id in up {
+            let sent = self.advertised(mark, id);
+            if !sent.is_empty() {
+                to.extend(sent.into_iter().map(|(_, path_id, attr)| Advertisement {
+                    to: id,
+                    path_id,
+                    attrs: self.core.attrs.owned(attr),
+                }));
+                continue;
+            }
             let Some(group) = self.groups.of_mut(id, &self.core) else {
                 continue;
             };
-            let out = group.output[family.index()].load(mark.dest());
-            if let Some(attr) = out.for_member(id) {
-                to.push((id, self.core.attrs.owned(attr)));
-                continue;
-            }
             let Some(best) = best else { continue };
             if best.peer == id {
                 not_to.push((id, WhyNot::Source));

@@ -1,15 +1,17 @@
 //! What happens to a route on its way out: who may have it, and with which
 //! attributes (RFC 4271 §5.1, RFC 4456, RFC 1997), then policy.
 
+use std::iter::empty as none;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use godwit_bgp::attrs::{AttrsBuf, RawAttr, code, flag};
 use godwit_bgp::wire::UpdateEncoder;
-use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, NextHop, PathId, Role, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
     Direction, Neighbour, Outcome, PeerContext, PolicyRef, Residual, Route, SourceKind,
 };
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::api::{ExportRules, PeerId, PeerSpec, RibConfig, WhyNot};
 use crate::interner::{AttrId, DEFAULT_LOCAL_PREF, Interner};
@@ -20,6 +22,8 @@ use crate::peers::Peers;
 #[derive(Debug)]
 pub struct Export {
     pub families: [bool; 2],
+    /// Of those in which several paths go out, which.
+    pub add_path: [Option<SendPaths>; 2],
     kind: SessionKind,
     local_asn: Asn,
     /// The router's; that of the session may be another.
@@ -82,6 +86,7 @@ impl Export {
         });
         Export {
             families: spec.families,
+            add_path: spec.add_path_send,
             kind: spec.kind,
             local_asn: spec.local_asn,
             own_asn: config.asn,
@@ -330,16 +335,18 @@ impl Export {
     fn fits(&mut self, buf: &AttrsBuf, family: Family) -> bool {
         let mut out = BytesMut::new();
         let attrs = buf.as_ref();
-        match family {
-            Family::Ipv4Unicast => self
-                .encoder
-                .announce_v4(attrs, std::iter::empty(), &mut out)
-                .is_ok(),
-            Family::Ipv6Unicast => self
-                .encoder
-                .announce_v6(attrs, std::iter::empty(), &mut out)
-                .is_ok(),
+        let encoder = &mut self.encoder;
+        match (family, self.add_path[family.index()]) {
+            (Family::Ipv4Unicast, None) => encoder.announce_v4(attrs, none::<Ipv4Net>(), &mut out),
+            (Family::Ipv4Unicast, Some(_)) => {
+                encoder.announce_v4(attrs, none::<(PathId, Ipv4Net)>(), &mut out)
+            }
+            (Family::Ipv6Unicast, None) => encoder.announce_v6(attrs, none::<Ipv6Net>(), &mut out),
+            (Family::Ipv6Unicast, Some(_)) => {
+                encoder.announce_v6(attrs, none::<(PathId, Ipv6Net)>(), &mut out)
+            }
         }
+        .is_ok()
     }
 }
 

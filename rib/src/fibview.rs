@@ -278,9 +278,13 @@ fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
         return if plain { BLACKHOLE } else { FIRST_SET };
     }
     let config = &core.config;
-    if config.max_paths_external.max(config.max_paths_internal) > 1 {
-        let view = core.view();
-        let used = view.multipath(core.state(mark).paths, config);
+    let used = match config.max_paths_external.max(config.max_paths_internal) {
+        0 | 1 => SmallVec::new(),
+        _ => core.view().multipath(core.state(mark).paths, config),
+    };
+    // None either where a next hop has just gone: the best path goes with the
+    // next decision, and no hops at all would be a blackhole until then.
+    if !used.is_empty() {
         let shares = config
             .link_bandwidth
             .then(|| shares(&used, &core.paths, &core.attrs))

@@ -1,10 +1,11 @@
-//! Limits on how many prefixes a peer may announce, or be sent.
+//! Limits on how many prefixes a peer may announce, or be sent; each path of
+//! one counts where there are several (RFC 7911).
 //!
 //! What is over the limit is kept out, and of that no more than [`KEPT`] paths
 //! are remembered, so that a peer which announces millions costs no more than
 //! one that keeps to its limit. What was there before stays, and may change.
 
-use godwit_bgp::Family;
+use godwit_bgp::{Family, PathId};
 
 use crate::api::{Counted, LimitNews, PeerId, PrefixLimit, RibEvent};
 use crate::core::Core;
@@ -73,13 +74,14 @@ impl Core {
     }
 
     /// Whether there is room for a path that import gave this verdict; `mark`
-    /// is its destination, if there is one.
+    /// is its destination, if there is one, and `path_id` the peer's for it.
     pub fn room(
         &mut self,
         id: PeerId,
         family: Family,
         limit: &PrefixLimit,
         mark: Option<Mark>,
+        path_id: PathId,
         verdict: Verdict,
     ) -> Room {
         if self.counted(id, family, limit.count) < u64::from(limit.max) {
@@ -89,8 +91,8 @@ impl Core {
             Counted::Received => verdict != Verdict::OverLimit,
             Counted::Accepted => verdict == Verdict::Accepted,
         };
-        let path = mark.and_then(|mark| self.path_of(mark, id));
-        let before = path.map(|(_, at)| self.paths.at(at).verdict());
+        let path = mark.and_then(|mark| self.path_of(mark, id, path_id));
+        let before = path.map(|at| self.paths.at(at).verdict());
         if !counts(verdict) || before.is_some_and(counts) {
             return Room::Yes;
         }

@@ -1,6 +1,9 @@
-//! A path: one prefix as one peer gave it.
+//! A path: one prefix as one peer gave it, under one path identifier where the
+//! peer gives several.
 
 use std::fmt;
+
+use godwit_bgp::PathId;
 
 use crate::api::PeerId;
 use crate::interner::AttrId;
@@ -107,8 +110,8 @@ pub struct Path {
     pub flags: u8,
     pub attr_in: AttrId,
     pub attr: AttrId,
-    /// RFC 7911's path identifier, 0 without.
-    pub rx_path_id: u32,
+    /// RFC 7911's path identifier as the peer gave it, 0 without.
+    pub rx_path_id: PathId,
     /// Whole seconds.
     pub since: u32,
 }
@@ -122,7 +125,7 @@ impl Default for Path {
             flags: 0,
             attr_in: AttrId::NONE,
             attr: AttrId::NONE,
-            rx_path_id: 0,
+            rx_path_id: PathId(0),
             since: 0,
         }
     }
@@ -155,6 +158,12 @@ impl Path {
     pub fn blackhole(&self) -> bool {
         self.flags & BLACKHOLE != 0
     }
+}
+
+/// The identifier by which the path in this slot goes out (RFC 7911 §3): as
+/// stable as the path is.
+pub fn tx_path_id(slot: u32) -> PathId {
+    PathId(slot + 1)
 }
 
 /// All paths of all destinations.

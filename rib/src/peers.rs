@@ -36,11 +36,16 @@ impl Briefs {
 /// Kept while routes come and go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
+    /// Paths.
     pub received: [u64; 2],
+    /// Prefixes that these are of.
+    pub prefixes: [u64; 2],
     pub accepted: [u64; 2],
     /// Of those received, what the prefix limit keeps out.
     pub over_limit: [u64; 2],
     pub best: [u64; 2],
+    /// Announcements beyond [`MAX_SIBLINGS`](crate::core::MAX_SIBLINGS).
+    pub refused: [u64; 2],
 }
 
 /// A peer, from up until its last path is gone.

@@ -4,13 +4,14 @@ use ::core::time::Duration;
 use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
-use godwit_bgp::Family;
+use godwit_bgp::{Family, PathId};
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
 
 use crate::api::{PeerId, PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView};
 use crate::interner::AttrId;
-use crate::path::{Path, Verdict};
+use crate::path::{Path, Verdict, tx_path_id};
 use crate::rib::Rib;
 use crate::ring::Mark;
 use crate::slab::NONE;
@@ -122,14 +123,8 @@ impl Rib {
     fn add(&mut self, query: &RouteQuery, mark: Mark, builder: &mut Builder) {
         let state = *self.core.state(mark);
         if let RouteView::Advertised(peer) = query.view {
-            let group = self.groups.of(peer, &self.core);
-            let out = group.map(|group| group.output[mark.family().index()].load(mark.dest()));
-            if let Some(out) = out
-                && let Some(attr) = out.for_member(peer)
-            {
-                let path = self.core.path_of(mark, out.source);
-                let id = path.map_or(state.best, |(_, id)| id);
-                self.push(mark, id, attr, builder);
+            for (id, path_id, attr) in self.advertised(mark, peer) {
+                self.push(mark, id, path_id, attr, builder);
             }
             return;
         }
@@ -154,13 +149,58 @@ impl Rib {
                 RouteView::Advertised(_) => None,
             };
             if let Some(attr) = attr {
-                self.push(mark, id, attr, builder);
+                let path_id = self.rx_path_id(mark, &path);
+                self.push(mark, id, path_id, attr, builder);
             }
             id = path.next;
         }
     }
 
-    fn push(&mut self, mark: Mark, id: u32, attr: AttrId, builder: &mut Builder) {
+    /// What a peer is sent of a destination: the path, where it is still there,
+    /// the identifier it goes out by, and its attributes.
+    pub(crate) fn advertised(
+        &self,
+        mark: Mark,
+        to: PeerId,
+    ) -> SmallVec<[(u32, Option<PathId>, AttrId); 2]> {
+        let core = &self.core;
+        let Some(group) = self.groups.of(to, core) else {
+            return SmallVec::new();
+        };
+        let output = &group.output[mark.family().index()];
+        let several = output.has_several();
+        let best = core.state(mark).best;
+        let path = |slot: u32, source: PeerId| {
+            let mut ids = core.paths_of(mark).filter(|(id, path)| match several {
+                true => *id == slot,
+                false => path.peer == source && (*id == best || core.paths.at(best).peer != source),
+            });
+            ids.next().map_or(NONE, |(id, _)| id)
+        };
+        output
+            .entries(mark.dest())
+            .filter_map(|(slot, out)| {
+                let attr = out.for_member(to)?;
+                let path_id = several.then(|| tx_path_id(slot));
+                Some((path(slot, out.source), path_id, attr))
+            })
+            .collect()
+    }
+
+    /// The identifier that the peer gave the path under, if it gives such.
+    pub(crate) fn rx_path_id(&self, mark: Mark, path: &Path) -> Option<PathId> {
+        let peer = self.core.peers.at(path.peer)?;
+        peer.spec.add_path_receive[mark.family().index()].then_some(path.rx_path_id)
+    }
+
+    fn push(
+        &mut self,
+        mark: Mark,
+        id: u32,
+        path_id: Option<PathId>,
+        attr: AttrId,
+        builder: &mut Builder,
+    ) {
         let core = &self.core;
         let state = *core.state(mark);
         let prefix = core.tables.net(mark);
@@ -190,6 +230,7 @@ impl Rib {
         let entry = RouteEntry {
             prefix,
             peer: path.peer,
+            path_id,
             attrs,
             best,
             multipath,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use godwit_bgp::attrs::AttrsRef;
 use godwit_bgp::wire::Update;
-use godwit_bgp::{Family, NextHop};
+use godwit_bgp::{Family, NextHop, PathId};
 use godwit_policy::route::PolicyRef;
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -34,6 +34,9 @@ use crate::taps::Taps;
 
 /// Prefixes of an UPDATE that are looked up together.
 const BATCH: usize = 32;
+
+/// A path of an UPDATE, and its destination if there is one yet.
+type Looked<A> = (PathId, <A as Address>::Net, Option<u32>);
 
 /// All routes, and all that follows from them.
 #[derive(Debug)]
@@ -99,7 +102,8 @@ impl Rib {
     fn watch_paths(&mut self) {
         let config = &self.core.config;
         let multipath = config.max_paths_external.max(config.max_paths_internal) > 1;
-        self.core.watch_paths = !self.taps.is_empty() || (config.fib && multipath);
+        self.core.watch_paths =
+            !self.taps.is_empty() || (config.fib && multipath) || self.groups.send_several();
     }
 
     /// Begins or ends to ask for the states of next hops.
@@ -146,6 +150,7 @@ impl Rib {
         });
         self.own_addresses();
         self.groups.peer_up(id, &mut self.core);
+        self.watch_paths();
         id
     }
 
@@ -156,6 +161,7 @@ impl Rib {
             return;
         }
         self.groups.peer_down(id, &mut self.core);
+        self.watch_paths();
         self.core.peers.down(id);
         self.own_addresses();
         self.sweep.request(id, Task::REMOVE);
@@ -195,12 +201,13 @@ impl Rib {
         let old = std::mem::replace(&mut peer.spec, spec);
         let import = Family::ALL.map(|family| self.imports.join(&peer.spec, family));
         let was = std::mem::replace(&mut peer.import, import);
-        let policies_alone = peer.spec
+        let same_source = peer.spec
             == PeerSpec {
                 import: peer.spec.import.clone(),
                 export: peer.spec.export.clone(),
                 limit_in: peer.spec.limit_in,
                 limit_out: peer.spec.limit_out,
+                add_path_send: peer.spec.add_path_send,
                 ..old
             };
         was.into_iter().for_each(|class| self.imports.leave(class));
@@ -212,7 +219,7 @@ impl Rib {
             self.core.check_limit(id, family);
             self.relieve(id, family, true);
         }
-        if !policies_alone {
+        if !same_source {
             self.core.peers.spec_changed(id);
             self.own_addresses();
             // It is also the source of routes: others may get them otherwise now.
@@ -256,8 +263,8 @@ impl Rib {
             self.core.events.push_back(RibEvent::EndOfRib(id, family));
             return;
         }
-        self.withdraw::<V4>(id, update.withdrawn_v4());
-        self.withdraw::<V6>(id, update.withdrawn_v6());
+        self.withdraw::<V4>(id, update.withdrawn_paths_v4());
+        self.withdraw::<V6>(id, update.withdrawn_paths_v6());
         for family in Family::ALL {
             self.relieve(id, family, false);
         }
@@ -276,20 +283,21 @@ impl Rib {
             let (source, epoch) = (source[family.index()], epochs[family.index()]);
             match family {
                 Family::Ipv4Unicast => {
-                    self.announce::<V4>(source, epoch, attrs, update.announced_v4(), now);
+                    self.announce::<V4>(source, epoch, attrs, update.announced_paths_v4(), now);
                 }
                 Family::Ipv6Unicast => {
-                    self.announce::<V6>(source, epoch, attrs, update.announced_v6(), now);
+                    self.announce::<V6>(source, epoch, attrs, update.announced_paths_v6(), now);
                 }
             }
         }
         self.bytes = bytes;
     }
 
-    fn withdraw<A: Address>(&mut self, id: PeerId, nets: impl Iterator<Item = A::Net>) {
-        for net in nets {
+    fn withdraw<A: Address>(&mut self, id: PeerId, nets: impl Iterator<Item = (PathId, A::Net)>) {
+        for (path_id, net) in nets {
             if let Some(dest) = A::table(&self.core.tables).find(net) {
-                self.core.remove_path(Mark::new(A::FAMILY, dest), id);
+                let mark = Mark::new(A::FAMILY, dest);
+                self.core.remove_path(mark, id, path_id);
             }
         }
     }
@@ -299,7 +307,7 @@ impl Rib {
         (id, class): (PeerId, crate::import::ClassId),
         epoch: u8,
         attrs: AttrsRef<'_>,
-        nets: impl Iterator<Item = A::Net>,
+        nets: impl Iterator<Item = (PathId, A::Net)>,
         now: Duration,
     ) {
         let core = &mut self.core;
@@ -318,23 +326,24 @@ impl Rib {
             flags: 0,
             attr_in,
             attr: AttrId::NONE,
-            rx_path_id: 0,
+            rx_path_id: PathId(0),
             since,
         };
         let limit = core.enforced_limit(id, A::FAMILY);
         let mut same = None;
         let mut nets = nets;
-        let mut batch: SmallVec<[(A::Net, Option<u32>); BATCH]> = SmallVec::new();
+        let mut batch: SmallVec<[Looked<A>; BATCH]> = SmallVec::new();
         loop {
             // Lookups first, and nothing else between them: each waits for
             // memory, and so they wait together.
             let table = A::table(&core.tables);
             batch.clear();
-            batch.extend(nets.by_ref().take(BATCH).map(|net| (net, table.find(net))));
+            let next = nets.by_ref().take(BATCH);
+            batch.extend(next.map(|(path_id, net)| (path_id, net, table.find(net))));
             if batch.is_empty() {
                 break;
             }
-            for (net, found) in &batch {
+            for (path_id, net, found) in &batch {
                 let (mut verdict, mut attr) = match same {
                     Some(same) => same,
                     None => Verdict::split(evaluated.accept(*net, &mut core.attrs)),
@@ -348,7 +357,7 @@ impl Rib {
                     // Also one that came earlier in this batch.
                     let dest = A::table(&core.tables).find(*net);
                     let mark = dest.map(|dest| Mark::new(A::FAMILY, dest));
-                    let room = core.room(id, A::FAMILY, limit, mark, verdict);
+                    let room = core.room(id, A::FAMILY, limit, mark, *path_id, verdict);
                     if room != Room::Yes {
                         core.attrs.release(attr);
                         (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);
@@ -364,6 +373,7 @@ impl Rib {
                 core.attrs.retain(attr_in);
                 path.flags = Path::flags_of(verdict, false);
                 path.attr = attr;
+                path.rx_path_id = *path_id;
                 core.put_path(Mark::new(A::FAMILY, dest), path);
             }
         }
@@ -416,7 +426,7 @@ impl Rib {
                 flags: Path::flags_of(Verdict::Accepted, route.blackhole),
                 attr_in: attr,
                 attr,
-                rx_path_id: 0,
+                rx_path_id: PathId(0),
                 since: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
             },
         );
@@ -425,7 +435,7 @@ impl Rib {
     /// Takes a route of our own back. False: there was none.
     pub fn withdraw_local(&mut self, prefix: IpNet) -> bool {
         let mark = self.core.tables.find(prefix.trunc());
-        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL))
+        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL, PathId(0)))
     }
 
     /// What became of a next hop that is tracked.
@@ -501,9 +511,11 @@ impl Rib {
         let advertised = |f: usize| group.map_or(0, |group| group.output[f].count_for(id));
         PeerCounters {
             received: counts.received,
+            prefixes: counts.prefixes,
             accepted: counts.accepted,
             rejected: [0, 1].map(|f| counts.received[f] - counts.accepted[f]),
             best: counts.best,
+            refused: counts.refused,
             advertised: [advertised(0), advertised(1)],
             over_limit: counts.over_limit,
             dropped: [0, 1].map(|f| peer.map_or(0, |peer| peer.standing_in[f].dropped)),

@@ -2,6 +2,8 @@
 //! not announce again in a refresh, and importing anew where a policy changed. One pass serves all peers that wanted
 //! one when it began.
 
+use godwit_bgp::PathId;
+
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::import::Imports;
@@ -10,7 +12,6 @@ use crate::limits::Room;
 use crate::path::{Path, Verdict};
 use crate::peers::{Missed, Peers};
 use crate::ring::Mark;
-use crate::slab::NONE;
 
 /// What a sweep is to do with a peer's paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Sweep {
         let Some(mut at) = self.at else {
             return self.begin(&core.peers);
         };
-        let mut found: Vec<(PeerId, Task)> = Vec::new();
+        let mut found: Vec<(PeerId, PathId, Task)> = Vec::new();
         loop {
             if self.nothing_left(core) {
                 return self.finish(&mut core.peers, done);
@@ -87,24 +88,22 @@ impl Sweep {
                 }
                 Err(None) => return self.finish(&mut core.peers, done),
             };
-            let mut id = core.state(mark).paths;
-            while id != NONE {
-                let path = core.paths.at(id);
+            for (_, path) in core.paths_of(mark) {
                 if let Some(work) = self.work.get(usize::from(path.peer.0)) {
                     let missed = || work.missed[mark.family().index()].includes(path.epoch);
+                    let mut add = |task| found.push((path.peer, path.rx_path_id, task));
                     if work.task.has(Task::REMOVE) || (work.task.has(Task::PURGE) && missed()) {
-                        found.push((path.peer, Task::REMOVE));
+                        add(Task::REMOVE);
                     } else if work.task.has(Task::REIMPORT) {
-                        found.push((path.peer, Task::REIMPORT));
+                        add(Task::REIMPORT);
                     }
                 }
-                id = path.next;
             }
-            for (peer, task) in found.drain(..) {
+            for (peer, id, task) in found.drain(..) {
                 if task == Task::REMOVE {
-                    core.remove_path(mark, peer);
+                    core.remove_path(mark, peer, id);
                 } else {
-                    reimport(mark, peer, core, imports);
+                    reimport(mark, peer, id, core, imports);
                 }
             }
             at = mark.successor();
@@ -158,8 +157,9 @@ impl Sweep {
     }
 }
 
-fn reimport(mark: Mark, id: PeerId, core: &mut Core, imports: &mut Imports) {
-    let (Some((_, at)), Some(peer)) = (core.path_of(mark, id), core.peers.up(id)) else {
+fn reimport(mark: Mark, id: PeerId, rx_path_id: PathId, core: &mut Core, imports: &mut Imports) {
+    let path = core.path_of(mark, id, rx_path_id);
+    let (Some(at), Some(peer)) = (path, core.peers.up(id)) else {
         return;
     };
     let path = *core.paths.at(at);
@@ -172,7 +172,7 @@ fn reimport(mark: Mark, id: PeerId, core: &mut Core, imports: &mut Imports) {
     let (mut verdict, mut attr) = Verdict::split(accepted);
     let family = mark.family();
     if let Some(limit) = core.enforced_limit(id, family)
-        && core.room(id, family, &limit, Some(mark), verdict) != Room::Yes
+        && core.room(id, family, &limit, Some(mark), rx_path_id, verdict) != Room::Yes
     {
         core.attrs.release(attr);
         (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);

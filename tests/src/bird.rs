@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::child::{Daemon, must, require, run};
 use crate::lab::Host;
-use crate::router::{Announce, Neighbour, Router, RouterSpec, Seen};
+use crate::router::{Announce, Neighbour, Router, RouterSpec, Seen, Several};
 use crate::wait::wait_for;
 
 #[derive(Debug)]
@@ -181,6 +181,28 @@ impl Router for Bird {
     fn times_established(&self, neighbour: IpAddr) -> u64 {
         let mark = format!("{}: BGP session established", self.protocol(neighbour));
         self.process.log().matches(&mark).count() as u64
+    }
+}
+
+impl Several for Bird {
+    fn paths(&self, prefix: &str) -> Vec<Seen> {
+        let text = self.ask(&format!("show route for {prefix} all"));
+        let text = text.unwrap_or_default();
+        let Some(start) = text.find(&format!("{prefix} ")) else {
+            return Vec::new();
+        };
+        // The first path begins beside the prefix, the others below it.
+        let mut paths: Vec<String> = Vec::new();
+        for line in text[start..].lines() {
+            if line.contains("unicast [") {
+                paths.push(String::new());
+            }
+            if let Some(path) = paths.last_mut() {
+                path.push_str(line);
+                path.push('\n');
+            }
+        }
+        paths.iter().map(|path| parse_route(path)).collect()
     }
 }
 
@@ -366,8 +388,11 @@ fn write_neighbour(out: &mut String, spec: &RouterSpec, index: usize, n: &Neighb
     }
     for (wanted, name) in [(n.ipv4, "ipv4"), (n.ipv6, "ipv6")] {
         if wanted {
-            writeln!(out, "  {name} {{ import all; export filter announced; }};")
-                .expect("a string");
+            let what = match n.several {
+                true => "export all; add paths on",
+                false => "export filter announced",
+            };
+            writeln!(out, "  {name} {{ import all; {what}; }};").expect("a string");
         }
     }
     out.push_str("}\n");

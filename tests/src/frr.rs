@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::child::{Daemon, require, run};
 use crate::lab::Host;
-use crate::router::{Announce, Router, RouterSpec, Seen};
+use crate::router::{Announce, Router, RouterSpec, Seen, Several};
 use crate::wait::wait_for;
 
 #[derive(Debug)]
@@ -202,6 +202,19 @@ impl Router for Frr {
     }
 }
 
+impl Several for Frr {
+    fn paths(&self, prefix: &str) -> Vec<Seen> {
+        let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+        let shown = self.json(&format!("show bgp {family} unicast {prefix}"));
+        let shown = shown.unwrap_or_default();
+        if shown["prefix"] != prefix {
+            return Vec::new();
+        }
+        let paths = shown["paths"].as_array().into_iter().flatten();
+        paths.map(parse_path).collect()
+    }
+}
+
 fn stat(neighbour: Option<&Value>, name: &str) -> u64 {
     neighbour
         .and_then(|n| n["messageStats"][name].as_u64())
@@ -386,6 +399,11 @@ fn configuration(spec: &RouterSpec) -> String {
         for n in &spec.neighbours {
             if if ipv6 { n.ipv6 } else { n.ipv4 } {
                 writeln!(out, "  neighbor {} activate", n.address).expect("a string");
+                if n.several {
+                    // It always takes them.
+                    writeln!(out, "  neighbor {} addpath-tx-all-paths", n.address)
+                        .expect("a string");
+                }
             }
         }
         for (index, route) in spec.announce.iter().enumerate() {

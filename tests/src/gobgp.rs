@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::child::{Daemon, require, run};
 use crate::lab::Host;
-use crate::router::{Announce, Router, RouterSpec, Seen};
+use crate::router::{Announce, Router, RouterSpec, Seen, Several};
 use crate::wait::wait_for;
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Gobgp {
         self.ask(&argv).expect("GoBGP takes the route");
     }
 
-    fn paths(&self, prefix: &str) -> Option<Vec<Value>> {
+    fn values(&self, prefix: &str) -> Option<Vec<Value>> {
         let table = self.json(&["global", "rib", "-a", family(prefix), prefix])?;
         table[prefix].as_array().cloned()
     }
@@ -117,7 +117,7 @@ impl Router for Gobgp {
     }
 
     fn route(&self, prefix: &str) -> Option<Seen> {
-        let paths = self.paths(prefix)?;
+        let paths = self.values(prefix)?;
         paths.iter().find(|p| p["best"] == true).map(parse_path)
     }
 
@@ -170,6 +170,13 @@ impl Router for Gobgp {
         let log = self.process.log();
         let up = |line: &&str| line.contains("\"Peer Up\"") && line.contains(&key);
         log.lines().filter(up).count() as u64
+    }
+}
+
+impl Several for Gobgp {
+    fn paths(&self, prefix: &str) -> Vec<Seen> {
+        let paths = self.values(prefix).unwrap_or_default();
+        paths.iter().map(parse_path).collect()
     }
 }
 
@@ -296,6 +303,11 @@ fn configuration(spec: &RouterSpec) -> String {
                      afi-safi-name = \"{name}-unicast\"\n"
                 )
                 .expect("a string");
+                if n.several {
+                    out.push_str(
+                        "[neighbors.afi-safis.add-paths.config]\nreceive = true\nsend-max = 8\n",
+                    );
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::child::{Daemon, require, run};
 use crate::lab::Host;
-use crate::router::{Announce, Router, RouterSpec, Seen};
+use crate::router::{Announce, Router, RouterSpec, Seen, Several};
 use crate::wait::wait_for;
 
 #[derive(Debug)]
@@ -174,6 +174,15 @@ fn ask(control: &Path, command: &[&str]) -> Option<String> {
     run(&argv).ok()
 }
 
+impl Several for Openbgpd {
+    fn paths(&self, prefix: &str) -> Vec<Seen> {
+        let shown = self.json(&["show", "rib", "detail", prefix]);
+        let shown = shown.unwrap_or_default();
+        let routes = shown["rib"].as_array().into_iter().flatten();
+        routes.map(parse_route).collect()
+    }
+}
+
 fn parse_route(route: &Value) -> Seen {
     let number = |name: &str| route[name].as_u64().and_then(|v| u32::try_from(v).ok());
     let text = |name: &str| route[name].as_str().map(str::to_owned);
@@ -263,6 +272,9 @@ fn configuration(spec: &RouterSpec, control: &Path) -> String {
         for (wanted, name) in [(n.ipv4, "IPv4"), (n.ipv6, "IPv6")] {
             let what = if wanted { "unicast" } else { "none" };
             writeln!(out, "\tannounce {name} {what}").expect("a string");
+        }
+        if n.several {
+            out.push_str("\tannounce add-path recv yes\n\tannounce add-path send all\n");
         }
         out.push_str("}\n");
     }

@@ -28,6 +28,8 @@ pub struct Neighbour {
     pub ttl_security: Option<u8>,
     /// The neighbour is not on a link.
     pub multihop: Option<u8>,
+    /// Several paths a prefix, both ways (RFC 7911), of every source.
+    pub several: bool,
 }
 
 impl Neighbour {
@@ -45,6 +47,7 @@ impl Neighbour {
             password: None,
             ttl_security: None,
             multihop: None,
+            several: false,
         }
     }
 }
@@ -161,4 +164,10 @@ pub trait Router: Sized {
 
     /// How often sessions with the neighbour have come up.
     fn times_established(&self, neighbour: IpAddr) -> u64;
+}
+
+/// A router that takes and gives several paths a prefix (RFC 7911).
+pub trait Several: Router {
+    /// Every path that it has for exactly this prefix.
+    fn paths(&self, prefix: &str) -> Vec<Seen>;
 }

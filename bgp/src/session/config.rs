@@ -46,6 +46,36 @@ pub struct GracefulRestart {
     pub families: Vec<(Family, bool)>,
 }
 
+/// Several paths a prefix (RFC 7911 §4), as we offer it or as it was agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AddPath {
+    /// The peer may send them.
+    pub receive: bool,
+    /// We may.
+    pub send: bool,
+}
+
+impl AddPath {
+    /// The Send/Receive field; `None`: neither, which the capability does not
+    /// list.
+    fn wire(self) -> Option<u8> {
+        match (self.receive, self.send) {
+            (false, false) => None,
+            (true, false) => Some(1),
+            (false, true) => Some(2),
+            (true, true) => Some(3),
+        }
+    }
+
+    /// Of any other value the family is as good as not listed.
+    pub(super) fn from_wire(mode: u8) -> AddPath {
+        AddPath {
+            receive: matches!(mode, 1 | 3),
+            send: matches!(mode, 2 | 3),
+        }
+    }
+}
+
 /// Optional capabilities, apart from the multiprotocol ones, which follow from
 /// [`SessionConfig::families`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +139,8 @@ pub struct SessionConfig {
     pub passive: bool,
     /// Families to negotiate, in the order they are advertised.
     pub families: Vec<Family>,
+    /// What we offer of RFC 7911, by [`Family::index`].
+    pub add_path: [AddPath; Family::COUNT],
     pub capabilities: Capabilities,
     /// SendHoldTime (RFC 9687); `None`: the larger of 8 min and twice the
     /// negotiated hold time, as §3.2 recommends.
@@ -139,6 +171,7 @@ impl SessionConfig {
             connect_retry: Duration::from_secs(5),
             passive: false,
             families: Family::ALL.to_vec(),
+            add_path: Default::default(),
             capabilities: Capabilities::default(),
             send_hold: None,
             idle_hold: Duration::from_secs(1),
@@ -218,6 +251,14 @@ impl SessionConfig {
         }
         if own.four_octet_as {
             list.push(Capability::FourOctetAs(self.local_asn));
+        }
+        let add_path: Vec<(AfiSafi, u8)> = self
+            .families
+            .iter()
+            .filter_map(|f| Some((f.afi_safi(), self.add_path.get(f.index())?.wire()?)))
+            .collect();
+        if !add_path.is_empty() {
+            list.push(Capability::AddPath(add_path));
         }
         list.extend(own.extra.iter().cloned());
         list

@@ -73,7 +73,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Capabilities, GracefulRestart, RemoteAs, SessionConfig};
+pub use config::{AddPath, Capabilities, GracefulRestart, RemoteAs, SessionConfig};
 pub use counters::{Counters, MessageCounts};
 pub use fsm::Session;
 pub use io::{

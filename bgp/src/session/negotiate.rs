@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::config::{AFI_IPV6, SessionConfig};
+use super::config::{AFI_IPV6, AddPath, SessionConfig};
 use super::faults;
 use crate::types::{AfiSafi, Asn, Family, Role, RouterId};
 use crate::wire::{Capability, DecodeContext, MAX_EXTENDED, MAX_MESSAGE, Notification, Open};
@@ -24,6 +24,8 @@ pub struct Negotiated {
     pub keepalive: Duration,
     /// By [`Family::index`].
     pub families: [bool; Family::COUNT],
+    /// Of those, which way several paths a prefix may go (RFC 7911).
+    pub add_path: [AddPath; Family::COUNT],
     /// Both speak four-octet AS numbers (RFC 6793).
     pub as4: bool,
     /// Both take messages of up to 65535 octets (RFC 8654).
@@ -60,6 +62,7 @@ impl Negotiated {
             as4: self.as4,
             external: self.external,
             families: self.families,
+            add_path: self.add_path.map(|add_path| add_path.receive),
             extended_next_hop: self.extended_next_hop,
         }
     }
@@ -124,6 +127,7 @@ pub(super) fn negotiate(
         hold_time,
         keepalive: keepalive_interval(hold_time, config.keepalive),
         families,
+        add_path: add_path(&local, &remote, families),
         as4: both(&local, &remote, |c| matches!(c, Capability::FourOctetAs(_))),
         extended_message: both(&local, &remote, |c| {
             matches!(c, Capability::ExtendedMessage)
@@ -221,6 +225,42 @@ fn advertised_families(open: &Open) -> [bool; Family::COUNT] {
     }
     if !any && let Some(slot) = families.get_mut(Family::Ipv4Unicast.index()) {
         *slot = true;
+    }
+    families
+}
+
+/// What one side can send and the other receive (RFC 7911 §4), of the families
+/// that were negotiated.
+fn add_path(
+    local: &Open,
+    remote: &Open,
+    negotiated: [bool; Family::COUNT],
+) -> [AddPath; Family::COUNT] {
+    let (ours, theirs) = (advertised_add_path(local), advertised_add_path(remote));
+    let mut agreed = [AddPath::default(); Family::COUNT];
+    for (slot, ((ours, theirs), negotiated)) in agreed
+        .iter_mut()
+        .zip(ours.into_iter().zip(theirs).zip(negotiated))
+    {
+        *slot = AddPath {
+            receive: negotiated && ours.receive && theirs.send,
+            send: negotiated && ours.send && theirs.receive,
+        };
+    }
+    agreed
+}
+
+fn advertised_add_path(open: &Open) -> [AddPath; Family::COUNT] {
+    let mut families = [AddPath::default(); Family::COUNT];
+    for capability in &open.capabilities {
+        let Capability::AddPath(listed) = capability else {
+            continue;
+        };
+        for (afi_safi, mode) in listed {
+            if let Some(slot) = afi_safi.family().and_then(|f| families.get_mut(f.index())) {
+                *slot = AddPath::from_wire(*mode);
+            }
+        }
     }
     families
 }

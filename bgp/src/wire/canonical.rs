@@ -51,6 +51,7 @@ fn rewrite(mut rest: &[u8], attrs: &RawAttrs, out: &mut Vec<u8>) {
         external,
         extended_next_hop: false,
         families: [true; 2],
+        add_path: [false; 2],
     };
     let mut kept = SmallVec::<[RawAttr<'_>; 16]>::new();
     let mut wide = As4::default();

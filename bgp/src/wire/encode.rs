@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::frame::{self, HEADER_LEN, MAX_EXTENDED, MAX_MESSAGE, MessageType, patch_u16};
 use super::next_hop;
-use super::nlri::Prefix;
+use super::nlri::Entry;
 use crate::attrs::{AttrsRef, code, flag, path_segment, push};
 use crate::types::{Asn, Family, NextHop};
 
@@ -32,7 +32,8 @@ impl fmt::Display for TooLong {
 impl std::error::Error for TooLong {}
 
 /// Writes UPDATEs for peers that agree on the size of messages and of AS
-/// numbers. Everything is appended to `out` as whole messages.
+/// numbers. Everything is appended to `out` as whole messages. Prefixes are
+/// written with path identifiers where they are given with them.
 #[derive(Clone, Debug)]
 pub struct UpdateEncoder {
     max: usize,
@@ -58,17 +59,18 @@ impl UpdateEncoder {
     ///
     /// # Errors
     /// [`TooLong`], and nothing is written.
-    pub fn announce_v4(
+    pub fn announce_v4<E: Entry<Ipv4Net>>(
         &mut self,
         attrs: AttrsRef<'_>,
-        prefixes: impl Iterator<Item = Ipv4Net>,
+        prefixes: impl Iterator<Item = E>,
         out: &mut BytesMut,
     ) -> Result<(), TooLong> {
         let NextHop::V4(next_hop) = attrs.next_hop else {
             return self.announce_mp(Family::Ipv4Unicast, attrs, prefixes, out);
         };
         self.fill_template(attrs, Some(next_hop.octets()));
-        let room = self.room(FIXED + self.template.len(), Family::Ipv4Unicast)?;
+        let used = FIXED + self.template.len() + E::EXTRA;
+        let room = E::EXTRA + self.room(used, Family::Ipv4Unicast)?;
         let mut prefixes = prefixes.peekable();
         while prefixes.peek().is_some() {
             let at = frame::start(MessageType::Update, out);
@@ -85,16 +87,20 @@ impl UpdateEncoder {
     ///
     /// # Errors
     /// [`TooLong`], and nothing is written.
-    pub fn announce_v6(
+    pub fn announce_v6<E: Entry<Ipv6Net>>(
         &mut self,
         attrs: AttrsRef<'_>,
-        prefixes: impl Iterator<Item = Ipv6Net>,
+        prefixes: impl Iterator<Item = E>,
         out: &mut BytesMut,
     ) -> Result<(), TooLong> {
         self.announce_mp(Family::Ipv6Unicast, attrs, prefixes, out)
     }
 
-    pub fn withdraw_v4(&self, prefixes: impl Iterator<Item = Ipv4Net>, out: &mut BytesMut) {
+    pub fn withdraw_v4<E: Entry<Ipv4Net>>(
+        &self,
+        prefixes: impl Iterator<Item = E>,
+        out: &mut BytesMut,
+    ) {
         let mut prefixes = prefixes.peekable();
         while prefixes.peek().is_some() {
             let at = frame::start(MessageType::Update, out);
@@ -107,7 +113,11 @@ impl UpdateEncoder {
         }
     }
 
-    pub fn withdraw_v6(&self, prefixes: impl Iterator<Item = Ipv6Net>, out: &mut BytesMut) {
+    pub fn withdraw_v6<E: Entry<Ipv6Net>>(
+        &self,
+        prefixes: impl Iterator<Item = E>,
+        out: &mut BytesMut,
+    ) {
         let mut prefixes = prefixes.peekable();
         while prefixes.peek().is_some() {
             let at = start_mp(code::MP_UNREACH_NLRI, Family::Ipv6Unicast, out);
@@ -133,11 +143,11 @@ impl UpdateEncoder {
         }
     }
 
-    fn announce_mp<P: Prefix>(
+    fn announce_mp<N, E: Entry<N>>(
         &mut self,
         family: Family,
         attrs: AttrsRef<'_>,
-        prefixes: impl Iterator<Item = P>,
+        prefixes: impl Iterator<Item = E>,
         out: &mut BytesMut,
     ) -> Result<(), TooLong> {
         self.fill_template(attrs, None);
@@ -146,7 +156,7 @@ impl UpdateEncoder {
             _ => 17,
         };
         let head = FIXED + 4 + 3 + next_hop + 1 + self.template.len();
-        let room = self.room(head, family)?;
+        let room = E::EXTRA + self.room(head + E::EXTRA, family)?;
         let mut prefixes = prefixes.peekable();
         while prefixes.peek().is_some() {
             let at = start_mp(code::MP_REACH_NLRI, family, out);
@@ -283,8 +293,8 @@ fn narrow_aggregator(value: &[u8]) -> SmallVec<[u8; 8]> {
 
 /// Writes prefixes until the next would take more than `room` octets.
 #[inline]
-fn put_prefixes<P: Prefix>(
-    prefixes: &mut std::iter::Peekable<impl Iterator<Item = P>>,
+fn put_prefixes<N, E: Entry<N>>(
+    prefixes: &mut std::iter::Peekable<impl Iterator<Item = E>>,
     mut room: usize,
     out: &mut BytesMut,
 ) {

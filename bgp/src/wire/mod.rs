@@ -31,7 +31,7 @@ pub use encode::{TooLong, UpdateEncoder};
 pub use frame::{
     Frame, HEADER_LEN, MAX_EXTENDED, MAX_MESSAGE, MessageType, keepalive, split_frame,
 };
-pub use nlri::{Nlri, PrefixesV4, PrefixesV6};
+pub use nlri::{Entry, Nlri, PathsV4, PathsV6};
 pub use notification::Notification;
 pub use open::Open;
 pub use refresh::RouteRefresh;

@@ -1,10 +1,13 @@
 //! Prefixes on the wire (RFC 4271 §4.3): a length in bits and as many octets
-//! as it needs. Checked once, decoded when asked for.
+//! as it needs, with ADD-PATH after an identifier (RFC 7911 §3). Checked once,
+//! decoded when asked for.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut, BytesMut};
 use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::types::PathId;
 
 /// Where a run of checked prefixes lies in the body of an UPDATE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,16 +15,22 @@ pub struct Nlri {
     start: u16,
     end: u16,
     count: u16,
+    /// Each after a path identifier.
+    ids: bool,
 }
 
 impl Nlri {
     /// Checks every prefix of `field`, which starts at `start` in the body.
     /// `None` when one is longer than `max_bits` or the field ends within one
-    /// (RFC 7606 §5.3).
-    pub(super) fn check(field: &[u8], start: usize, max_bits: u8) -> Option<Nlri> {
+    /// (RFC 7606 §5.3). `ids`: each stands after a path identifier.
+    pub(super) fn check(field: &[u8], start: usize, max_bits: u8, ids: bool) -> Option<Nlri> {
         let mut rest = field;
         let mut count = 0u16;
-        while let Some((&bits, tail)) = rest.split_first() {
+        while !rest.is_empty() {
+            if ids {
+                (_, rest) = rest.split_first_chunk::<ID>()?;
+            }
+            let (&bits, tail) = rest.split_first()?;
             if bits > max_bits {
                 return None;
             }
@@ -30,7 +39,12 @@ impl Nlri {
         }
         let start = u16::try_from(start).ok()?;
         let end = start.checked_add(u16::try_from(field.len()).ok()?)?;
-        Some(Nlri { start, end, count })
+        Some(Nlri {
+            start,
+            end,
+            count,
+            ids,
+        })
     }
 
     /// How many prefixes.
@@ -43,11 +57,28 @@ impl Nlri {
     }
 
     /// The octets, in the body that the prefixes were found in.
-    pub(super) fn of(self, body: &[u8]) -> &[u8] {
+    fn of(self, body: &[u8]) -> &[u8] {
         body.get(self.start.into()..self.end.into())
             .unwrap_or_default()
     }
+
+    pub(super) fn v4(self, body: &[u8]) -> PathsV4<'_> {
+        PathsV4 {
+            rest: self.of(body),
+            ids: self.ids,
+        }
+    }
+
+    pub(super) fn v6(self, body: &[u8]) -> PathsV6<'_> {
+        PathsV6 {
+            rest: self.of(body),
+            ids: self.ids,
+        }
+    }
 }
+
+/// Octets of a path identifier.
+const ID: usize = 4;
 
 /// Octets that a prefix of so many bits takes.
 #[inline]
@@ -55,19 +86,32 @@ const fn octets(bits: u8) -> usize {
     (bits as usize).div_ceil(8)
 }
 
+/// Takes the identifier that a prefix stands after, if there are any. A path
+/// without one has the identifier 0, which is as good as any other.
+#[inline]
+fn take_id(rest: &[u8], ids: bool) -> Option<(PathId, &[u8])> {
+    if !ids {
+        return Some((PathId(0), rest));
+    }
+    let (id, rest) = rest.split_first_chunk::<ID>()?;
+    Some((PathId(u32::from_be_bytes(*id)), rest))
+}
+
 /// The prefixes of one field, host bits cleared. Empty past a fault, which
 /// checked fields do not have.
 #[derive(Clone, Debug)]
-pub struct PrefixesV4<'a> {
-    pub(super) rest: &'a [u8],
+pub struct PathsV4<'a> {
+    rest: &'a [u8],
+    ids: bool,
 }
 
-impl Iterator for PrefixesV4<'_> {
-    type Item = Ipv4Net;
+impl Iterator for PathsV4<'_> {
+    type Item = (PathId, Ipv4Net);
 
     #[inline]
-    fn next(&mut self) -> Option<Ipv4Net> {
-        let (&bits, tail) = self.rest.split_first()?;
+    fn next(&mut self) -> Option<(PathId, Ipv4Net)> {
+        let (id, rest) = take_id(self.rest, self.ids)?;
+        let (&bits, tail) = rest.split_first()?;
         let (prefix, rest) = tail.split_at_checked(octets(bits))?;
         self.rest = rest;
         let address = match *prefix {
@@ -79,40 +123,49 @@ impl Iterator for PrefixesV4<'_> {
             _ => return None,
         };
         let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-        Ipv4Net::new(Ipv4Addr::from(address & mask), bits).ok()
+        let net = Ipv4Net::new(Ipv4Addr::from(address & mask), bits).ok()?;
+        Some((id, net))
     }
 }
 
-/// As [`PrefixesV4`].
+/// As [`PathsV4`].
 #[derive(Clone, Debug)]
-pub struct PrefixesV6<'a> {
-    pub(super) rest: &'a [u8],
+pub struct PathsV6<'a> {
+    rest: &'a [u8],
+    ids: bool,
 }
 
-impl Iterator for PrefixesV6<'_> {
-    type Item = Ipv6Net;
+impl Iterator for PathsV6<'_> {
+    type Item = (PathId, Ipv6Net);
 
     #[inline]
-    fn next(&mut self) -> Option<Ipv6Net> {
-        let (&bits, tail) = self.rest.split_first()?;
+    fn next(&mut self) -> Option<(PathId, Ipv6Net)> {
+        let (id, rest) = take_id(self.rest, self.ids)?;
+        let (&bits, tail) = rest.split_first()?;
         let (prefix, rest) = tail.split_at_checked(octets(bits))?;
         self.rest = rest;
         let mut address = [0; 16];
         address.get_mut(..prefix.len())?.copy_from_slice(prefix);
         let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
         let address = u128::from_be_bytes(address) & mask;
-        Ipv6Net::new(Ipv6Addr::from(address), bits).ok()
+        let net = Ipv6Net::new(Ipv6Addr::from(address), bits).ok()?;
+        Some((id, net))
     }
 }
 
-/// A prefix that can be written.
-pub(super) trait Prefix {
+/// What can be written into a field of prefixes of type `N`: the prefix, or an
+/// identifier and the prefix, to a peer that takes several paths (RFC 7911 §3).
+pub trait Entry<N> {
+    /// Octets of it that are none of the prefix.
+    const EXTRA: usize;
     /// Octets it takes on the wire.
     fn size(&self) -> usize;
     fn put(&self, out: &mut BytesMut);
 }
 
-impl Prefix for Ipv4Net {
+impl Entry<Ipv4Net> for Ipv4Net {
+    const EXTRA: usize = 0;
+
     #[inline]
     fn size(&self) -> usize {
         1 + octets(self.prefix_len())
@@ -126,7 +179,9 @@ impl Prefix for Ipv4Net {
     }
 }
 
-impl Prefix for Ipv6Net {
+impl Entry<Ipv6Net> for Ipv6Net {
+    const EXTRA: usize = 0;
+
     #[inline]
     fn size(&self) -> usize {
         1 + octets(self.prefix_len())
@@ -137,5 +192,20 @@ impl Prefix for Ipv6Net {
         out.put_u8(self.prefix_len());
         let address = self.addr().octets();
         out.put_slice(address.get(..octets(self.prefix_len())).unwrap_or(&address));
+    }
+}
+
+impl<N: Entry<N>> Entry<N> for (PathId, N) {
+    const EXTRA: usize = ID;
+
+    #[inline]
+    fn size(&self) -> usize {
+        ID + self.1.size()
+    }
+
+    #[inline]
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u32(self.0.0);
+        self.1.put(out);
     }
 }

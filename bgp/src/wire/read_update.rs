@@ -75,7 +75,8 @@ impl Reader {
             ));
         };
         let check = |from: usize, to: usize| {
-            Nlri::check(body.get(from..to).unwrap_or_default(), from, 32)
+            let field = body.get(from..to).unwrap_or_default();
+            Nlri::check(field, from, 32, ctx.path_ids(Family::Ipv4Unicast))
                 .ok_or_else(|| reset(INVALID_NETWORK, Bytes::new()))
         };
         let withdrawn = check(2, attrs_at - 2)?;
@@ -209,8 +210,7 @@ impl Reader {
         // RFC 7606 §7.11: with the wrong length the prefixes cannot be found
         let next_hop = next_hop::read(next_hop, family, self.ctx.extended_next_hop);
         let next_hop = next_hop.ok_or_else(malformed)?;
-        let nlri = Nlri::check(nlri, at.1 - nlri.len(), family.max_prefix_len());
-        let nlri = nlri.ok_or_else(malformed)?;
+        let nlri = self.nlri(nlri, at.1, family).ok_or_else(malformed)?;
         self.update.mp_reach = Some((family, next_hop, nlri));
         if wrong_flags(attr) {
             self.wrong_flags(attr, at);
@@ -230,12 +230,18 @@ impl Reader {
             self.discard(attr.code, at, OPTIONAL_ATTRIBUTE, what);
             return Ok(());
         };
-        let nlri = Nlri::check(nlri, at.1 - nlri.len(), family.max_prefix_len());
-        self.update.mp_unreach = Some((family, nlri.ok_or_else(malformed)?));
+        let nlri = self.nlri(nlri, at.1, family).ok_or_else(malformed)?;
+        self.update.mp_unreach = Some((family, nlri));
         if wrong_flags(attr) {
             self.wrong_flags(attr, at);
         }
         Ok(())
+    }
+
+    /// The prefixes of an MP attribute, which `field` ends with.
+    fn nlri(&self, field: &[u8], end: usize, family: Family) -> Option<Nlri> {
+        let ids = self.ctx.path_ids(family);
+        Nlri::check(field, end - field.len(), family.max_prefix_len(), ids)
     }
 
     /// What can only be said once all attributes are read.

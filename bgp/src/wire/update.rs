@@ -9,10 +9,10 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use smallvec::SmallVec;
 
 use super::canonical;
-use super::nlri::{Nlri, PrefixesV4, PrefixesV6};
+use super::nlri::{Nlri, PathsV4, PathsV6};
 use super::notification::Notification;
 use super::read_update::Reader;
-use crate::types::{Family, NextHop};
+use crate::types::{Family, NextHop, PathId};
 
 /// What reading an UPDATE depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +26,25 @@ pub struct DecodeContext {
     /// The negotiated families, by [`Family::index`]. Routes of others are
     /// ignored.
     pub families: [bool; Family::COUNT],
+    /// Of those, the families whose prefixes the peer sends with path
+    /// identifiers (RFC 7911 negotiated, this way round).
+    pub add_path: [bool; Family::COUNT],
 }
 
 impl DecodeContext {
     pub(super) const fn negotiated(&self, family: Family) -> bool {
-        let [ipv4, ipv6] = self.families;
-        match family {
-            Family::Ipv4Unicast => ipv4,
-            Family::Ipv6Unicast => ipv6,
-        }
+        of(self.families, family)
+    }
+
+    pub(super) const fn path_ids(&self, family: Family) -> bool {
+        of(self.add_path, family)
+    }
+}
+
+const fn of([ipv4, ipv6]: [bool; Family::COUNT], family: Family) -> bool {
+    match family {
+        Family::Ipv4Unicast => ipv4,
+        Family::Ipv6Unicast => ipv6,
     }
 }
 
@@ -136,6 +146,27 @@ impl Update {
     /// They are to be handled before the announced ones: a prefix in both is
     /// announced (RFC 4271 §4.3).
     pub fn withdrawn_v4(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        self.withdrawn_paths_v4().map(|(_, net)| net)
+    }
+
+    /// As [`Update::withdrawn_v4`].
+    pub fn withdrawn_v6(&self) -> impl Iterator<Item = Ipv6Net> + '_ {
+        self.withdrawn_paths_v6().map(|(_, net)| net)
+    }
+
+    /// IPv4 prefixes that are announced, with [`Update::next_hop`] of their family.
+    pub fn announced_v4(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        self.announced_paths_v4().map(|(_, net)| net)
+    }
+
+    /// As [`Update::announced_v4`].
+    pub fn announced_v6(&self) -> impl Iterator<Item = Ipv6Net> + '_ {
+        self.announced_paths_v6().map(|(_, net)| net)
+    }
+
+    /// [`Update::withdrawn_v4`] with the identifiers of the paths: 0 where the
+    /// peer sends none.
+    pub fn withdrawn_paths_v4(&self) -> impl Iterator<Item = (PathId, Ipv4Net)> + '_ {
         let (announced, reach) = match self.action {
             UpdateAction::Keep => (Nlri::default(), Nlri::default()),
             UpdateAction::TreatAsWithdraw => (self.announced, self.reach(Family::Ipv4Unicast)),
@@ -147,8 +178,8 @@ impl Update {
             .chain(self.v4(reach))
     }
 
-    /// As [`Update::withdrawn_v4`].
-    pub fn withdrawn_v6(&self) -> impl Iterator<Item = Ipv6Net> + '_ {
+    /// As [`Update::withdrawn_paths_v4`].
+    pub fn withdrawn_paths_v6(&self) -> impl Iterator<Item = (PathId, Ipv6Net)> + '_ {
         let reach = match self.action {
             UpdateAction::Keep => Nlri::default(),
             UpdateAction::TreatAsWithdraw => self.reach(Family::Ipv6Unicast),
@@ -157,8 +188,8 @@ impl Update {
             .chain(self.v6(reach))
     }
 
-    /// IPv4 prefixes that are announced, with [`Update::next_hop`] of their family.
-    pub fn announced_v4(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+    /// [`Update::announced_v4`] with the identifiers of the paths.
+    pub fn announced_paths_v4(&self) -> impl Iterator<Item = (PathId, Ipv4Net)> + '_ {
         let (announced, reach) = match self.action {
             UpdateAction::Keep => (self.announced, self.reach(Family::Ipv4Unicast)),
             UpdateAction::TreatAsWithdraw => (Nlri::default(), Nlri::default()),
@@ -166,8 +197,8 @@ impl Update {
         self.v4(announced).chain(self.v4(reach))
     }
 
-    /// As [`Update::announced_v4`].
-    pub fn announced_v6(&self) -> impl Iterator<Item = Ipv6Net> + '_ {
+    /// As [`Update::announced_paths_v4`].
+    pub fn announced_paths_v6(&self) -> impl Iterator<Item = (PathId, Ipv6Net)> + '_ {
         let reach = match self.action {
             UpdateAction::Keep => self.reach(Family::Ipv6Unicast),
             UpdateAction::TreatAsWithdraw => Nlri::default(),
@@ -226,15 +257,11 @@ impl Update {
         }
     }
 
-    fn v4(&self, nlri: Nlri) -> PrefixesV4<'_> {
-        PrefixesV4 {
-            rest: nlri.of(&self.body),
-        }
+    fn v4(&self, nlri: Nlri) -> PathsV4<'_> {
+        nlri.v4(&self.body)
     }
 
-    fn v6(&self, nlri: Nlri) -> PrefixesV6<'_> {
-        PrefixesV6 {
-            rest: nlri.of(&self.body),
-        }
+    fn v6(&self, nlri: Nlri) -> PathsV6<'_> {
+        nlri.v6(&self.body)
     }
 }

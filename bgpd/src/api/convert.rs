@@ -291,7 +291,14 @@ fn peer_family(
     v1::PeerFamily {
         family: v1::Family::from(family) as i32,
         negotiated: session.is_some_and(|s| s.negotiated.families[i]),
+        add_path_receive: session.is_some_and(|s| s.negotiated.add_path[i].receive),
+        add_path_send: session
+            .filter(|s| s.negotiated.add_path[i].send)
+            .and(config.add_path[i].send)
+            .map_or_else(String::new, |send| send.to_string()),
         received: counters.received[i],
+        prefixes: counters.prefixes[i],
+        refused: counters.refused[i],
         accepted: counters.accepted[i],
         rejected: counters.rejected[i],
         best: counters.best[i],

@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use godwit_bgp::{Asn, Family};
-use godwit_config::{FamilySettings, Password, PeerSettings, RemoteAs};
+use godwit_bgp::{Asn, Family, SendPaths};
+use godwit_config::{
+    AddPathConfig, FamilySettings, MAX_SEND_PATHS, Password, PeerSettings, RemoteAs,
+};
 use godwit_proto::v1;
 use godwit_proto::v1::watch_peers_response::Event;
 use godwit_rib::{PeerCounters, PeerId};
@@ -272,6 +275,8 @@ fn without_figures(peer: &v1::Peer) -> v1::Peer {
         over_limit: 0,
         dropped: 0,
         received: 0,
+        prefixes: 0,
+        refused: 0,
         accepted: 0,
         rejected: 0,
         best: 0,
@@ -392,6 +397,17 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
         families[family.index()] = Some(FamilySettings::default());
     }
     limits::put(&spec.limits, &mut families)?;
+    for (i, message) in spec.add_path.iter().enumerate() {
+        let field = format!("peer.add_path[{i}]");
+        let family = convert::families(&format!("{field}.family"), &[message.family])?[0];
+        match &mut families[family.index()] {
+            Some(family) => family.add_path = Some(add_path(message, &field)?),
+            None => {
+                let why = format!("{family} is not among the families that are named");
+                return Err(error::bad_field(format!("{field}.family"), why));
+            }
+        }
+    }
     Ok(NewPeer {
         address: error::address("peer.address", &spec.address)?,
         group: some(spec.group),
@@ -423,6 +439,26 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             path: path::settings(spec.path)?,
             ..PeerSettings::default()
         },
+    })
+}
+
+fn add_path(message: &v1::AddPath, field: &str) -> Result<AddPathConfig, Status> {
+    let best = |text: &str| {
+        let number = text.parse().ok().filter(|n| *n <= MAX_SEND_PATHS);
+        number.and_then(NonZeroU16::new).map(SendPaths::Best)
+    };
+    let send = match message.send.as_str() {
+        "" => None,
+        "all" => Some(SendPaths::All),
+        "ecmp" => Some(SendPaths::Ecmp),
+        text => Some(best(text).ok_or_else(|| {
+            let why = format!("`{text}` is neither 1 to {MAX_SEND_PATHS} nor `all` nor `ecmp`");
+            error::bad_field(format!("{field}.send"), why)
+        })?),
+    };
+    Ok(AddPathConfig {
+        receive: message.receive,
+        send,
     })
 }
 

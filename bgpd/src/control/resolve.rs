@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use godwit_bgp::attrs::{AttrsBuf, Origin};
-use godwit_bgp::session::{Capabilities, RemoteAs, SessionConfig};
+use godwit_bgp::session::{AddPath, Capabilities, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
 use godwit_config::{Config, PeerConfig, PeerKey};
 use godwit_policy::route::Registry;
@@ -92,6 +92,10 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         connect_retry: peer.connect_retry,
         refresh_hold: peer.refresh_timeout,
         passive: peer.passive,
+        add_path: peer.add_path.map(|add_path| AddPath {
+            receive: add_path.receive,
+            send: add_path.send.is_some(),
+        }),
         families: Family::ALL
             .into_iter()
             .filter(|f| peer.families.get(f.index()) == Some(&true))

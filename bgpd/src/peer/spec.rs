@@ -1,9 +1,10 @@
 //! What the RIB is told of an established session.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use godwit_bgp::session::Negotiated;
-use godwit_bgp::{Family, NextHop};
+use godwit_bgp::{Family, NextHop, SendPaths};
 use godwit_config::{LimitAction, LimitCount, PathConfig, PeerConfig, PrefixLimit};
 use godwit_rib::{Counted, ExportRules, ImportRules, PeerSpec};
 
@@ -40,6 +41,8 @@ pub fn peer_spec(
         extended_next_hop: negotiated.extended_next_hop,
         kind: settings.kind(),
         families: negotiated.families,
+        add_path_receive: negotiated.add_path.map(|add_path| add_path.receive),
+        add_path_send: Family::ALL.map(|f| add_path_send(f, settings, negotiated)),
         as4: negotiated.as4,
         enhanced_refresh: negotiated.enhanced_refresh,
         sends_end_of_rib: negotiated.graceful_restart.is_some(),
@@ -93,6 +96,20 @@ fn export_rules(path: &PathConfig) -> ExportRules {
         role: path.role,
         communities: path.send_communities,
     }
+}
+
+/// Which paths the peer is sent, of a family in which it takes several. What was
+/// agreed holds until the session ends, even where the settings know of it no
+/// more.
+pub fn add_path_send(
+    family: Family,
+    settings: &PeerSettings,
+    negotiated: &Negotiated,
+) -> Option<SendPaths> {
+    let agreed = negotiated.add_path.get(family.index())?;
+    let wanted = settings.config.add_path.get(family.index())?;
+    let best = SendPaths::Best(NonZeroU16::MIN);
+    agreed.send.then(|| wanted.send.unwrap_or(best))
 }
 
 /// Ourselves as a next hop: our end of the session, or an address of the other

@@ -162,6 +162,7 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         "REJECTED",
         "BEST",
         "ADVERTISED",
+        "ADD-PATH",
         "END-OF-RIB",
         "IMPORT",
         "EXPORT",
@@ -180,6 +181,7 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
             f.rejected.into(),
             f.best.into(),
             f.advertised.into(),
+            or_dash(add_path(f)).into(),
             end.into(),
             chain(&f.import).into(),
             chain(&f.export).into(),
@@ -188,6 +190,15 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     out.table(&mut table)?;
     for f in &peer.families {
         limits(f, out)?;
+    }
+    for f in peer.families.iter().filter(|f| f.refused > 0) {
+        let text = format!(
+            "{}: {} paths not kept: too many of one prefix",
+            family(f.family),
+            f.refused
+        );
+        let text = out.paint(Tone::Warn, &text);
+        out.line(text)?;
     }
     Ok(())
 }
@@ -206,6 +217,18 @@ fn limits(f: &PeerFamily, out: &mut Out) -> Result<(), Failure> {
         out.line(format!("{name}: prefix limit out {}", limit::text(limit)))?;
     }
     Ok(())
+}
+
+/// Both directions of RFC 7911.
+fn add_path(f: &PeerFamily) -> String {
+    let mut ways = Vec::new();
+    if f.add_path_receive {
+        ways.push(format!("receive ({} prefixes)", f.prefixes));
+    }
+    if !f.add_path_send.is_empty() {
+        ways.push(format!("send {}", f.add_path_send));
+    }
+    ways.join(", ")
 }
 
 fn counters(counters: &Counters, out: &mut Out) -> Result<(), Failure> {

@@ -43,24 +43,26 @@ pub fn rows(batch: &RouteBatch, table: &mut Table) {
 
 fn state(path: &Path) -> Cell {
     if !path.rejected_by.is_empty() {
-        return Cell::new(format!("rejected by {}", path.rejected_by), Tone::Warn);
+        let text = format!("rejected by {}", path.rejected_by);
+        return Cell::new(with_id(&text, path.path_id), Tone::Warn);
     }
-    let mut words = Vec::new();
+    let mut words: Vec<String> = Vec::new();
     let mut tone = Tone::Plain;
     if path.best {
-        words.push("best");
+        words.push("best".into());
     }
     if path.multipath {
-        words.push("multipath");
+        words.push("multipath".into());
     }
     if path.installed {
-        words.push("installed");
+        words.push("installed".into());
         tone = Tone::Good;
     }
     if path.stale {
-        words.push("stale");
+        words.push("stale".into());
         tone = Tone::Warn;
     }
+    words.extend(path.path_id.map(|id| format!("path id {id}")));
     let mut text = words.join(", ");
     if !path.install_error.is_empty() {
         text = format!("{text}, not installed: {}", path.install_error);
@@ -185,7 +187,7 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
             (true, cost) => format!("{} cost {cost}", next_hop(&attributes)),
         };
         table.row([
-            c.peer.as_str().into(),
+            with_id(&c.peer, path.path_id).into(),
             or_dash(hop).into(),
             number(attributes.local_pref).into(),
             number(attributes.med).into(),
@@ -206,11 +208,19 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
         };
         table.row([
             a.peer.as_str().into(),
-            Cell::new(told, tone),
+            Cell::new(with_id(told, a.path_id), tone),
             or_dash(&a.reason).into(),
         ]);
     }
     out.table(&mut table)
+}
+
+/// With the path identifier of RFC 7911, where there is one.
+fn with_id(text: &str, id: Option<u32>) -> String {
+    match id {
+        None => text.to_owned(),
+        Some(id) => format!("{text}, path id {id}"),
+    }
 }
 
 fn verdict(path: &Path, lost_at: &str, detail: &str) -> Cell {
@@ -285,6 +295,12 @@ mod tests {
             "best, not installed: no route to host"
         );
         assert_eq!(state(&Path::default()).text(), "-");
+        let several = Path {
+            best: true,
+            path_id: Some(0),
+            ..Path::default()
+        };
+        assert_eq!(state(&several).text(), "best, path id 0");
     }
 
     #[test]

@@ -1,7 +1,8 @@
+use std::num::NonZeroU16;
 use std::time::Duration;
 
-use godwit_bgp::Asn;
-use godwit_config::{OnStop, PeerKey, PeerSettings, RemoteAs};
+use godwit_bgp::{Asn, SendPaths};
+use godwit_config::{AddPathConfig, OnStop, PeerKey, PeerSettings, RemoteAs};
 use godwit_policy::route::PolicyRef;
 
 use crate::{ROUTER, ok};
@@ -201,4 +202,53 @@ fn a_peer_made_at_run_time_follows_the_files_rules() {
     );
     let errors = config.resolve_peer(key, Some("h"), &settings).unwrap_err();
     assert_eq!(errors, ["no peer group is named `h`: did you mean `g`?"]);
+}
+
+#[test]
+fn several_paths_are_a_matter_of_each_family_the_peers_before_its_groups() {
+    let config = ok(&format!(
+        "{ROUTER}
+[peer-group.g]
+remote-as = 'internal'
+[peer-group.g.family.ipv4-unicast]
+add-path = {{ receive = true, send = 4 }}
+[peer-group.g.family.ipv6-unicast]
+add-path = {{ send = 'all' }}
+
+[[peer]]
+address = '10.0.0.1'
+group = 'g'
+[[peer]]
+address = '10.0.0.2'
+group = 'g'
+[peer.family.ipv4-unicast]
+add-path = {{ send = 'ecmp' }}
+[[peer]]
+address = '10.0.0.3'
+group = 'g'
+[peer.family.ipv4-unicast]
+"
+    ));
+    let add_path = |receive, send| AddPathConfig { receive, send };
+    let four = add_path(true, NonZeroU16::new(4).map(SendPaths::Best));
+    let neither = AddPathConfig::default();
+    let all = add_path(false, Some(SendPaths::All));
+    let ecmp = add_path(false, Some(SendPaths::Ecmp));
+    let found: Vec<_> = config.peers.iter().map(|peer| peer.add_path).collect();
+    assert_eq!(found, [[four, all], [ecmp, neither], [four, neither]]);
+}
+
+#[test]
+fn max_paths_is_for_both_kinds_and_each_may_have_its_own() {
+    let paths = |keys: &str| {
+        let router = ok(&format!("{ROUTER}{keys}")).router;
+        (router.max_paths_external, router.max_paths_internal)
+    };
+    assert_eq!(paths("max-paths = 4"), (4, 4));
+    assert_eq!(paths("max-paths-external = 8"), (8, 16));
+    assert_eq!(paths("max-paths = 2\nmax-paths-internal = 1"), (2, 1));
+    assert_eq!(
+        paths("max-paths-external = 3\nmax-paths-internal = 5"),
+        (3, 5)
+    );
 }

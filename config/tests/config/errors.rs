@@ -173,7 +173,6 @@ fn planned_keys_are_told_from_unknown_ones() {
         "[peer-group.g]\nbfd = { interval = '100ms' }",
         "[peer-group.g]\ngraceful-restart = true",
         "[peer-group.g]\ntcp-ao = 'x'",
-        "[peer-group.g.family.ipv4-unicast]\nadd-path = { receive = true }",
     ];
     for text in planned {
         router_says(text, &["is not in this version", "it is planned"]);
@@ -331,6 +330,28 @@ fn multihop_is_two_at_least() {
     peer_says(
         "address = '10.0.0.1'\nremote-as = 1\nmultihop = 1",
         &["number out of range", "from 2 to 255"],
+    );
+}
+
+#[test]
+fn paths_are_sent_by_number_or_word() {
+    for (wrong, parts) in [
+        ("0", ["number out of range", "from 1 to 256"]),
+        ("257", ["number out of range", "`\"all\"`"]),
+        ("'best'", ["not a choice of paths", "`\"ecmp\"`"]),
+        (
+            "true",
+            ["a number or a word is needed", "this is a boolean"],
+        ),
+    ] {
+        let keys = format!(
+            "address = '10.0.0.1'\nremote-as = 64512\n[peer.family.ipv4-unicast]\nadd-path = {{ send = {wrong} }}"
+        );
+        peer_says(&keys, &parts);
+    }
+    peer_says(
+        "address = '10.0.0.1'\nremote-as = 64512\n[peer.family.ipv4-unicast]\nadd-path = { recieve = true }",
+        &["unknown key `recieve`", "did you mean `receive`?"],
     );
 }
 

@@ -107,3 +107,31 @@ fn more_paths_are_used_at_once() {
         ]
     );
 }
+
+#[test]
+fn whether_several_paths_go_restarts_the_session_and_how_many_does_not() {
+    let peer = "'10.0.0.2'\ngroup = 'g'\n";
+    let with = |add_path: &str| {
+        let family = format!("{peer}[peer.family.ipv4-unicast]\n{add_path}\n");
+        BASE.replace(peer, &family)
+    };
+    assert_ne!(with(""), BASE);
+    let change = |from: &str, to: &str| {
+        let found = diff(&ok(&with(from)), &ok(&with(to)));
+        let keys = found
+            .peers_changed
+            .first()
+            .map(|(_, change)| change.keys.clone());
+        keys.unwrap_or_default()
+    };
+    let restart = [("add-path", Effect::Restart)];
+    let send = |paths: &str| format!("add-path = {{ send = {paths} }}");
+    assert_eq!(change("", "add-path = { receive = true }"), restart);
+    assert_eq!(change("", &send("4")), restart);
+    assert_eq!(change(&send("'all'"), ""), restart);
+    let in_place = [("add-path.send", Effect::Export)];
+    assert_eq!(change(&send("4"), &send("5")), in_place);
+    assert_eq!(change(&send("4"), &send("'all'")), in_place);
+    assert_eq!(change(&send("'ecmp'"), &send("1")), in_place);
+    assert_eq!(change("", "add-path = { receive = false }"), []);
+}

@@ -9,7 +9,8 @@ use godwit_bgp::attrs::{AttrsBuf, Origin, code};
 use godwit_bgp::wire::{
     Capability, HEADER_LEN, MAX_MESSAGE, Notification, Open, RouteRefresh, UpdateEncoder, keepalive,
 };
-use godwit_bgp::{Asn, Family, NextHop, RouterId};
+use godwit_bgp::{Asn, Family, NextHop, PathId, RouterId};
+use ipnet::{Ipv4Net, Ipv6Net};
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -54,6 +55,13 @@ fn main() -> std::io::Result<()> {
                 &format!("{name}-as{}", if as4 { 4 } else { 2 }),
                 &body,
             )?;
+        }
+    }
+    for (name, message) in add_path_updates() {
+        // read with path identifiers, and as if there were none
+        for bits in [0x62, 2] {
+            let body = [&[bits], &message[HEADER_LEN..]].concat();
+            write(&corpus, "update", &format!("{name}-{bits}"), &body)?;
         }
     }
     let refresh = RouteRefresh {
@@ -115,9 +123,9 @@ fn full_open() -> Open {
 fn updates(as4: bool) -> Vec<(&'static str, Bytes)> {
     let mut encoder = UpdateEncoder::new(MAX_MESSAGE, as4);
     let v4 = ["10.1.0.0/16", "10.2.3.0/24", "0.0.0.0/0", "192.0.2.1/32"];
-    let v4 = || v4.iter().map(|p| p.parse().expect("a prefix"));
+    let v4 = || v4.iter().map(|p| p.parse::<Ipv4Net>().expect("a prefix"));
     let v6 = ["2001:db8::/32", "::/0", "2001:db8::1/128"];
-    let v6 = || v6.iter().map(|p| p.parse().expect("a prefix"));
+    let v6 = || v6.iter().map(|p| p.parse::<Ipv6Net>().expect("a prefix"));
     let mut list = Vec::new();
     let mut add = |name, out: &mut BytesMut| list.push((name, out.split().freeze()));
     let mut out = BytesMut::new();
@@ -149,6 +157,32 @@ fn updates(as4: bool) -> Vec<(&'static str, Bytes)> {
         encoder.end_of_rib(family, &mut out);
         add(name, &mut out);
     }
+    list
+}
+
+/// RFC 7911: two paths of one prefix, one of them with the identifier 0.
+fn add_path_updates() -> Vec<(&'static str, Bytes)> {
+    let mut encoder = UpdateEncoder::new(MAX_MESSAGE, true);
+    let v4 = || ["10.1.0.0/16"; 2].map(|p| p.parse::<Ipv4Net>().expect("a prefix"));
+    let v6 = || ["2001:db8::/32"; 2].map(|p| p.parse::<Ipv6Net>().expect("a prefix"));
+    let ids = || [PathId(0), PathId(u32::MAX)].into_iter();
+    let mut list = Vec::new();
+    let mut add = |name, out: &mut BytesMut| list.push((name, out.split().freeze()));
+    let mut out = BytesMut::new();
+    let mut attrs = full_attrs();
+    encoder
+        .announce_v4(attrs.as_ref(), ids().zip(v4()), &mut out)
+        .expect("room");
+    add("add-path-ipv4", &mut out);
+    attrs.next_hop = NextHop::V6("2001:db8::1".parse().expect("an address"));
+    encoder
+        .announce_v6(attrs.as_ref(), ids().zip(v6()), &mut out)
+        .expect("room");
+    add("add-path-ipv6", &mut out);
+    encoder.withdraw_v4(ids().zip(v4()), &mut out);
+    add("add-path-withdraw-ipv4", &mut out);
+    encoder.withdraw_v6(ids().zip(v6()), &mut out);
+    add("add-path-withdraw-ipv6", &mut out);
     list
 }
 

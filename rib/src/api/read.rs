@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use godwit_bgp::Family;
 use godwit_bgp::attrs::AttrsBuf;
+use godwit_bgp::{Family, PathId};
 use godwit_policy::route::RuleName;
 use ipnet::IpNet;
 
@@ -67,6 +67,9 @@ pub struct RouteEntry {
     pub prefix: IpNet,
     /// Whom we have it from.
     pub peer: PeerId,
+    /// By which it goes over the wire (RFC 7911): as we send it in
+    /// [`RouteView::Advertised`], else as its peer sent it. `None`: with none.
+    pub path_id: Option<PathId>,
     /// Index into [`RoutePage::attrs`].
     pub attrs: usize,
     pub best: bool,
@@ -118,6 +121,8 @@ pub enum PathFate {
 #[derive(Clone, Debug)]
 pub struct ExplainedPath {
     pub peer: PeerId,
+    /// As its peer sent it (RFC 7911); `None`: with none.
+    pub path_id: Option<PathId>,
     pub received: AttrsBuf,
     /// After the import policy, where it was accepted.
     pub accepted: Option<AttrsBuf>,
@@ -150,6 +155,14 @@ pub enum WhyNot {
     TooLong,
 }
 
+/// A route as a peer is sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertisement {
+    pub to: PeerId,
+    pub path_id: Option<PathId>,
+    pub attrs: AttrsBuf,
+}
+
 /// The story of one prefix.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -160,20 +173,24 @@ pub struct Explanation {
     pub fib: FibTarget,
     pub installed: bool,
     pub install_error: Option<i32>,
-    /// Who gets the best route, in which form.
-    pub advertised_to: Vec<(PeerId, AttrsBuf)>,
+    /// Who gets the best route, or which routes (RFC 7911).
+    pub advertised_to: Vec<Advertisement>,
     pub not_advertised_to: Vec<(PeerId, WhyNot)>,
 }
 
 /// Numbers of one peer, by family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounters {
-    /// Prefixes held of it.
+    /// Paths held of it: as many as prefixes, unless it gives several a prefix
+    /// (RFC 7911).
     pub received: [u64; Family::COUNT],
+    /// Prefixes that these are of.
+    pub prefixes: [u64; Family::COUNT],
     pub accepted: [u64; Family::COUNT],
     pub rejected: [u64; Family::COUNT],
     /// Prefixes whose best path is its.
     pub best: [u64; Family::COUNT],
+    /// Paths that it is sent.
     pub advertised: [u64; Family::COUNT],
     /// Kept out by the prefix limit, and remembered; part of `rejected`.
     pub over_limit: [u64; Family::COUNT],
@@ -181,6 +198,9 @@ pub struct PeerCounters {
     pub dropped: [u64; Family::COUNT],
     /// It has begun to announce all anew and is not through (RFC 7313).
     pub refreshing: [bool; Family::COUNT],
+    /// Paths that were not kept, because there were more than a peer may have of
+    /// one prefix; since its session is up.
+    pub refused: [u64; Family::COUNT],
 }
 
 /// Numbers of the whole.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use godwit_bgp::attrs::AttrsBuf;
-use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{Neighbour, PolicyRef};
 use ipnet::IpNet;
 
@@ -82,6 +82,11 @@ pub struct PeerSpec {
     pub families: [bool; Family::COUNT],
     /// IPv4 routes may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// Of those, the ones of which it may give several paths a prefix, under
+    /// identifiers (RFC 7911).
+    pub add_path_receive: [bool; Family::COUNT],
+    /// Of those, the ones of which it takes several, and which it is sent.
+    pub add_path_send: [Option<SendPaths>; Family::COUNT],
     /// Both sides speak four-octet AS numbers (RFC 6793).
     pub as4: bool,
     /// Marks the begin and end of a refresh, and takes such marks (RFC 7313).

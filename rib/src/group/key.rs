@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use godwit_bgp::{Asn, Family, NextHop, SessionKind};
+use godwit_bgp::{Asn, Family, NextHop, SendPaths, SessionKind};
 use godwit_policy::route::{Neighbour, PolicyRef};
 
 use crate::api::{ExportRules, PeerSpec};
@@ -13,6 +13,8 @@ use crate::api::{ExportRules, PeerSpec};
 pub struct GroupKey {
     families: [bool; 2],
     extended_next_hop: bool,
+    /// Of the negotiated families.
+    add_path: [Option<SendPaths>; 2],
     as4: bool,
     max_message: usize,
     kind: SessionKind,
@@ -47,6 +49,8 @@ impl GroupKey {
             kind,
             families,
             extended_next_hop,
+            add_path_receive: _,
+            add_path_send,
             as4,
             enhanced_refresh: _,
             sends_end_of_rib: _,
@@ -72,6 +76,8 @@ impl GroupKey {
         GroupKey {
             families: *families,
             extended_next_hop: *extended_next_hop,
+            add_path: Family::ALL
+                .map(|family| add_path_send[family.index()].filter(|_| negotiated(family))),
             as4: *as4,
             max_message: *max_message,
             kind: *kind,
@@ -124,6 +130,8 @@ pub const KNOBS: &[(&str, InKey)] = &[
     ("kind", InKey::Always),
     ("families", InKey::Always),
     ("extended_next_hop", InKey::Always),
+    ("add_path_receive", InKey::Never("decides what comes in")),
+    ("add_path_send", InKey::Always),
     ("as4", InKey::Always),
     (
         "enhanced_refresh",

@@ -1,5 +1,9 @@
 //! Where a member of a group stands.
 
+use std::collections::BTreeSet;
+
+use smallvec::SmallVec;
+
 use crate::bitmap::Bitmap;
 use crate::ring::Mark;
 
@@ -55,11 +59,26 @@ pub struct Debts {
     pub changed: [Bitmap; 2],
     /// Announce once more, if there is something.
     pub resend: [Bitmap; 2],
+    /// Of `changed`, by destination and slot: paths that it may hold under their
+    /// identifiers, and is to hold no more unless they are advertised again.
+    gone: [BTreeSet<(u32, u32)>; 2],
 }
 
 impl Debts {
     pub fn changed(&mut self, mark: Mark) {
         self.changed[mark.family().index()].set(mark.dest());
+    }
+
+    /// It may hold this path, which is advertised to it no more.
+    pub fn gone(&mut self, mark: Mark, path: u32) {
+        self.changed(mark);
+        self.gone[mark.family().index()].insert((mark.dest(), path));
+    }
+
+    /// It may hold these paths, of destinations that are marked as changed.
+    /// Quickest in order.
+    pub fn all_gone(&mut self, family: usize, paths: impl Iterator<Item = (u32, u32)>) {
+        self.gone[family].append(&mut paths.collect());
     }
 
     pub fn is_empty(&self) -> bool {
@@ -87,5 +106,18 @@ impl Debts {
     pub fn settle(&mut self, family: usize, dest: u32) {
         self.changed[family].clear(dest);
         self.resend[family].clear(dest);
+    }
+
+    /// What was said to be gone of a destination, and is said no more.
+    pub fn take_gone(&mut self, family: usize, dest: u32) -> SmallVec<[u32; 8]> {
+        let gone = &mut self.gone[family];
+        let paths: SmallVec<[u32; 8]> = gone
+            .range((dest, 0)..=(dest, u32::MAX))
+            .map(|(_, path)| *path)
+            .collect();
+        for path in &paths {
+            gone.remove(&(dest, *path));
+        }
+        paths
     }
 }

@@ -1,7 +1,8 @@
 //! Update groups: peers that are to be sent the same share one Adj-RIB-Out and
 //! one stream of frames.
 //!
-//! A group stores once what it advertises. A change is encoded once and read
+//! A group stores once what it advertises: of a destination its best path, or
+//! with ADD-PATH (RFC 7911) several. A change is encoded once and read
 //! by every attached member, except by the source of the route, which is sent
 //! a withdrawal if what it held came from another. A member that is new, asked
 //! for a refresh or fell behind is detached: it owes a set of destinations and
@@ -9,34 +10,38 @@
 //! it owes none. No member is ever waited for.
 
 mod key;
+mod lists;
 mod member;
 mod output;
+mod press;
 mod queue;
 mod runs;
 mod serve;
 mod set;
 
 use bytes::BytesMut;
-use godwit_bgp::Family;
+use godwit_bgp::{Family, SendPaths};
+use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibEvent};
 use crate::core::Core;
 use crate::export::Export;
 use crate::import::pick;
 use crate::interner::AttrId;
+use crate::path::Path;
 use crate::ring::Mark;
+use crate::slab::NONE;
 
 pub use key::{GroupKey, InKey, KNOBS};
 pub use member::{Debts, Member, Place};
 pub use output::{Out, Output};
-use queue::{Audience, Bucket, Queue, encode};
-use runs::{Run, Runs};
+use press::Press;
+use queue::{Audience, Bucket, PathMark, Queue};
+use runs::Runs;
 pub use set::Groups;
 
 /// Bytes of frames kept for slow members before they are detached.
 const MAX_HELD: usize = 16 << 20;
-/// Bytes of frames in one run, about.
-const RUN: usize = 64 << 10;
 /// Changes that wait before they are encoded, at most.
 const MAX_QUEUED: usize = 32 << 10;
 
@@ -53,7 +58,9 @@ pub struct Group {
     /// How far a walk over all destinations came, if one is under way: what
     /// lies behind it is not settled.
     pub walk: Option<Mark>,
-    queue: Queue,
+    queue: Queue<Mark>,
+    /// Of families in which several paths go out.
+    paths: Queue<PathMark>,
     runs: Runs,
     buffer: BytesMut,
     max_held: usize,
@@ -63,13 +70,14 @@ impl Group {
     fn new(id: u32, export: Export, cursor: u64) -> Group {
         Group {
             id,
+            output: export.add_path.map(|send| Output::new(send.is_some())),
             export,
-            output: Default::default(),
             members: Vec::new(),
             attached: 0,
             cursor,
             walk: Some(Mark::FIRST),
             queue: Queue::default(),
+            paths: Queue::default(),
             runs: Runs::default(),
             buffer: BytesMut::new(),
             max_held: MAX_HELD,
@@ -82,29 +90,27 @@ impl Group {
             .is_some_and(|peer| peer.member.group == Some(self.id))
     }
 
-    /// Brings what is advertised of a destination up to its best path.
+    /// Brings what is advertised of a destination up to its paths.
     pub fn process(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) {
-        let family = mark.family();
-        if !self.export.families[family.index()] {
+        let family = mark.family().index();
+        if !self.export.families[family] {
             return;
         }
+        match self.export.add_path[family] {
+            None => self.process_best(mark, core, seq),
+            Some(send) => self.process_paths(mark, send, core, seq),
+        }
+        if self.queue.len() + self.paths.len() >= MAX_QUEUED {
+            self.flush(core, seq);
+        }
+    }
+
+    fn process_best(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) {
         let new = match core.best(mark) {
             None => Out::default(),
-            Some(best) => {
-                let source = self.export.source(best.peer, family, &core.peers);
-                let Core { tables, attrs, .. } = core;
-                let net = |residual: &mut _| pick(residual, tables.net(mark));
-                match self.export.output(best.attr, &source, family, net, attrs) {
-                    Ok(attr) => Out {
-                        attr,
-                        source: best.peer,
-                        queued: false,
-                    },
-                    Err(_) => Out::default(),
-                }
-            }
+            Some(best) => self.leaving(mark, &best, core),
         };
-        let old = self.output[family.index()].load(mark.dest());
+        let old = self.output[mark.family().index()].load(mark.dest());
         if old.attr == new.attr && old.source == new.source {
             core.attrs.release(new.attr);
             return;
@@ -112,54 +118,123 @@ impl Group {
         if old.queued {
             self.flush(core, seq);
         }
-        let queued = self.attached > 0;
-        if queued {
-            self.enqueue(mark, old, new, core);
+        self.change(mark, NONE, old, new, core);
+    }
+
+    /// The same where several paths go out: each by itself, under the identifier
+    /// that follows from its slot (RFC 7911 §3).
+    fn process_paths(&mut self, mark: Mark, send: SendPaths, core: &mut Core, seq: &mut u64) {
+        type Entries = SmallVec<[(u32, Out); 8]>;
+        core.decide(mark);
+        let head = core.state(mark).paths;
+        let mut new = Entries::new();
+        for slot in core.view().chosen(head, send, &core.config) {
+            let path = *core.paths.at(slot);
+            let out = self.leaving(mark, &path, core);
+            if out.attr.is_some() {
+                new.push((slot, out));
+            }
         }
-        if (self.attached as usize) < self.members.len() {
-            self.owe(mark, core);
-        }
-        self.output[family.index()].store(mark.dest(), Out { queued, ..new });
-        core.attrs.release(old.attr);
-        if self.queue.len() >= MAX_QUEUED {
-            self.flush(core, seq);
+        let output = &self.output[mark.family().index()];
+        let mut old: Entries = output.entries(mark.dest()).collect();
+        new.sort_unstable_by_key(|(path, _)| *path);
+        old.sort_unstable_by_key(|(path, _)| *path);
+        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
+        let mut flushed = false;
+        while let Some(path) = [old.peek(), new.peek()]
+            .into_iter()
+            .flatten()
+            .map(|(path, _)| *path)
+            .min()
+        {
+            let entry = |(of, _): &(u32, Out)| *of == path;
+            let old = old.next_if(entry).map_or(Out::default(), |(_, out)| out);
+            let new = new.next_if(entry).map_or(Out::default(), |(_, out)| out);
+            if old.attr == new.attr && old.source == new.source {
+                core.attrs.release(new.attr);
+                continue;
+            }
+            if old.queued && !flushed {
+                self.flush(core, seq);
+                flushed = true;
+            }
+            self.change(mark, path, old, new, core);
         }
     }
 
+    /// What this group is to hold of a path, with a reference to its attributes.
+    fn leaving(&mut self, mark: Mark, path: &Path, core: &mut Core) -> Out {
+        let family = mark.family();
+        let source = self.export.source(path.peer, family, &core.peers);
+        let Core { tables, attrs, .. } = core;
+        let net = |residual: &mut _| pick(residual, tables.net(mark));
+        match self.export.output(path.attr, &source, family, net, attrs) {
+            Ok(attr) => Out {
+                attr,
+                source: path.peer,
+                queued: false,
+            },
+            Err(_) => Out::default(),
+        }
+    }
+
+    /// An entry of the output changes, which does not wait to be encoded.
+    fn change(&mut self, mark: Mark, path: u32, old: Out, new: Out, core: &mut Core) {
+        let queued = self.attached > 0;
+        if queued {
+            self.enqueue(mark, path, old, new, core);
+        }
+        if (self.attached as usize) < self.members.len() {
+            self.owe(mark, path, old, new, core);
+        }
+        let output = &mut self.output[mark.family().index()];
+        output.store(mark.dest(), path, Out { queued, ..new });
+        core.attrs.release(old.attr);
+    }
+
     /// Who needs which frame of this change.
-    fn enqueue(&mut self, mark: Mark, old: Out, new: Out, core: &Core) {
+    fn enqueue(&mut self, mark: Mark, path: u32, old: Out, new: Out, core: &Core) {
         let member = |peer| self.is_member(peer, core).then_some(peer);
         let source = if new.attr.is_some() { new } else { old }.source;
         let others = member(source).map_or(Audience::All, Audience::Except);
         let other_source = old.attr.is_some() && new.attr.is_some() && old.source != new.source;
         let before = other_source.then(|| member(old.source)).flatten();
         let after = other_source.then(|| member(new.source)).flatten();
-        let bucket = |audience, attr| Bucket {
-            audience,
-            family: mark.family(),
-            attr,
+        let mut push = |audience, attr| {
+            let bucket = Bucket {
+                audience,
+                family: mark.family(),
+                attr,
+            };
+            match path {
+                NONE => self.queue.push(bucket, mark),
+                path => self.paths.push(bucket, PathMark { mark, path }),
+            }
         };
         if old.attr != new.attr {
-            self.queue.push(bucket(others, new.attr), mark);
+            push(others, new.attr);
         } else if let Some(before) = before {
             // The others have it; the former source never did.
-            let only = Audience::Only(before);
-            self.queue.push(bucket(only, new.attr), mark);
+            push(Audience::Only(before), new.attr);
         }
         if let Some(after) = after {
             // It held the former source's route, and now would hold its own.
-            let only = Audience::Only(after);
-            self.queue.push(bucket(only, AttrId::NONE), mark);
+            push(Audience::Only(after), AttrId::NONE);
         }
     }
 
-    /// Detached members find the change in the store when they come to it.
-    fn owe(&mut self, mark: Mark, core: &mut Core) {
+    /// Detached members find the change in the store when they come to it, but
+    /// not which path they are to hold no more.
+    fn owe(&mut self, mark: Mark, path: u32, old: Out, new: Out, core: &mut Core) {
         for &id in &self.members {
             if let Some(peer) = core.peers.at_mut(id)
                 && let Place::Detached(debts) = &mut peer.member.place
             {
-                debts.changed(mark);
+                if path != NONE && old.for_member(id).is_some() && new.for_member(id).is_none() {
+                    debts.gone(mark, path);
+                } else {
+                    debts.changed(mark);
+                }
                 tell(&mut peer.member, id, &mut core.events);
             }
         }
@@ -167,35 +242,30 @@ impl Group {
 
     /// Encodes what waits, into runs that attached members read.
     pub fn flush(&mut self, core: &mut Core, seq: &mut u64) {
-        if self.queue.len() == 0 {
+        if self.queue.len() + self.paths.len() == 0 {
             return;
         }
-        let mut queue = std::mem::take(&mut self.queue);
-        let mut marks: Vec<Mark> = Vec::new();
-        let mut audience = Audience::All;
-        let (output, runs, buffer) = (&mut self.output, &mut self.runs, &mut self.buffer);
-        let (encoder, readers) = (&mut self.export.encoder, self.attached);
-        let mut cut = |buffer: &mut BytesMut, marks: &mut Vec<Mark>, audience| {
-            if !buffer.is_empty() {
-                *seq += 1;
-                let bytes = buffer.split().freeze();
-                let marks = std::mem::take(marks).into_boxed_slice();
-                runs.push(Run::new(bytes, audience, marks, *seq), readers);
-            }
+        let mut press = Press {
+            encoder: &mut self.export.encoder,
+            output: &mut self.output,
+            runs: &mut self.runs,
+            buffer: &mut self.buffer,
+            readers: self.attached,
+            seq,
+            audience: Audience::All,
+            marks: Vec::new(),
+            gone: Vec::new(),
         };
-        queue.drain(|bucket, changed| {
-            if bucket.audience != audience || buffer.len() >= RUN {
-                cut(buffer, &mut marks, audience);
-                audience = bucket.audience;
-            }
-            for mark in changed {
-                output[mark.family().index()].settle(mark.dest());
-            }
-            encode(encoder, bucket, changed, &core.tables, &core.attrs, buffer);
-            marks.extend_from_slice(changed);
+        self.queue.drain(|bucket, marks| {
+            press.print(bucket, marks, core);
         });
-        cut(buffer, &mut marks, audience);
-        self.queue = queue;
+        self.paths.drain(|bucket, paths| {
+            press.print(bucket, paths, core);
+            if !bucket.attr.is_some() {
+                press.gone.extend_from_slice(paths);
+            }
+        });
+        press.cut();
         self.tell_attached(core);
         self.bound(core);
     }
@@ -258,6 +328,8 @@ impl Group {
         self.runs.leave(cursor, |run| {
             if run.audience.includes(id) {
                 run.marks.iter().for_each(|mark| debts.changed(*mark));
+                let gone = run.gone.iter();
+                gone.for_each(|path| debts.gone(path.mark, path.path));
                 if let Some(family) = run.end_of_rib {
                     owes_end_of_rib[family.index()] = true;
                 }
@@ -290,7 +362,7 @@ impl Group {
         }
     }
 
-    /// Lets a peer go; what it may hold, as destinations that changed for it.
+    /// Lets a peer go, with what it owes.
     fn leave(&mut self, id: PeerId, core: &mut Core, seq: &mut u64) -> Box<Debts> {
         self.flush(core, seq);
         self.detach(id, core);
@@ -300,15 +372,25 @@ impl Group {
         };
         peer.member.group = None;
         match std::mem::take(&mut peer.member.place) {
-            Place::Detached(mut debts) => {
-                for family in Family::ALL {
-                    let f = family.index();
-                    debts.changed[f].union(&self.output[f].present);
-                    debts.resend[f] = Default::default();
-                }
-                debts
-            }
+            Place::Detached(debts) => debts,
             Place::Attached(_) => Box::default(),
+        }
+    }
+
+    /// What a peer may hold that was a member and is to be one of another group:
+    /// it may hold all that is advertised here.
+    fn remember(&self, id: PeerId, debts: &mut Debts) {
+        for (f, output) in self.output.iter().enumerate() {
+            debts.changed[f].union(&output.present);
+            debts.resend[f] = Default::default();
+            if output.has_several() {
+                let held = output.present.iter().flat_map(|dest| {
+                    let entries = output.entries(dest);
+                    let held = entries.filter(|(_, out)| out.for_member(id).is_some());
+                    held.map(move |(path, _)| (dest, path))
+                });
+                debts.all_gone(f, held);
+            }
         }
     }
 
@@ -358,9 +440,7 @@ impl Group {
     /// Whether the destination's id stands for something here.
     pub fn needs(&self, mark: Mark, core: &Core) -> bool {
         let f = mark.family().index();
-        let out = self.output[f].load(mark.dest());
-        out.attr.is_some()
-            || out.queued
+        self.output[f].holds(mark.dest())
             || ((self.attached as usize) < self.members.len() && self.members.iter().any(|id| {
                 let place = core.peers.at(*id).map(|peer| &peer.member.place);
                 matches!(place, Some(Place::Detached(debts)) if debts.changed[f].get(mark.dest()))
@@ -369,11 +449,11 @@ impl Group {
 
     /// Gives the references of its output back.
     fn dissolve(&mut self, core: &mut Core) {
-        for output in &mut self.output {
-            let mut from = 0;
-            while let Some(dest) = output.present.next(from) {
-                core.attrs.release(output.load(dest).attr);
-                from = dest + 1;
+        for output in &self.output {
+            for dest in output.present.iter() {
+                for (_, out) in output.entries(dest) {
+                    core.attrs.release(out.attr);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use godwit_bgp::Family;
 
-use super::queue::Audience;
+use super::queue::{Audience, PathMark};
 use crate::ring::Mark;
 
 /// Whole frames for the same audience, one after the other.
@@ -15,6 +15,9 @@ pub struct Run {
     pub audience: Audience,
     /// The destinations in it: a member that does not read it owes them.
     pub marks: Box<[Mark]>,
+    /// Paths that it withdraws, of destinations with several: nothing else says
+    /// any more that such a member may hold them.
+    pub gone: Box<[PathMark]>,
     /// It is an End-of-RIB.
     pub end_of_rib: Option<Family>,
     /// Orders the runs of all groups.
@@ -92,15 +95,16 @@ impl Runs {
 }
 
 fn cost(run: &Run) -> usize {
-    run.bytes.len() + size_of_val(&*run.marks) + size_of::<Run>()
+    run.bytes.len() + size_of_val(&*run.marks) + size_of_val(&*run.gone) + size_of::<Run>()
 }
 
 impl Run {
-    pub fn new(bytes: Bytes, audience: Audience, marks: Box<[Mark]>, seq: u64) -> Run {
+    pub fn new(bytes: Bytes, audience: Audience, seq: u64) -> Run {
         Run {
             bytes,
             audience,
-            marks,
+            marks: Box::default(),
+            gone: Box::default(),
             end_of_rib: None,
             seq,
             readers: 0,

@@ -5,7 +5,7 @@ use godwit_bgp::Family;
 use godwit_bgp::wire::RouteRefresh;
 
 use super::member::Refresh;
-use super::queue::{Audience, Bucket, Queue, encode};
+use super::queue::{Audience, Bucket, PathMark, Queue, encode};
 use super::runs::Run;
 use super::{Group, Place, tell};
 use crate::api::PeerId;
@@ -32,8 +32,7 @@ impl Group {
                     let mut bytes = BytesMut::new();
                     self.export.encoder.end_of_rib(family, &mut bytes);
                     *seq += 1;
-                    let only = Audience::Only(id);
-                    let mut run = Run::new(bytes.freeze(), only, Box::default(), *seq);
+                    let mut run = Run::new(bytes.freeze(), Audience::Only(id), *seq);
                     run.end_of_rib = Some(family);
                     self.runs.push(run, self.attached);
                 }
@@ -169,10 +168,17 @@ impl Group {
         let Place::Detached(debts) = &mut peers.at_mut(id)?.member.place else {
             return None;
         };
-        let mut queue = Queue::default();
+        let mut queue = Queue::<Mark>::default();
+        let mut paths = Queue::<PathMark>::default();
+        let bucket = |family, attr| Bucket {
+            audience: Audience::All,
+            family,
+            attr,
+        };
         let mut taken = 0;
         for family in Family::ALL {
             let f = family.index();
+            let output = &self.output[f];
             let mut from = 0;
             while taken < SLICE
                 && let Some((dest, changed)) = debts.next(f, from)
@@ -184,14 +190,22 @@ impl Group {
                 taken += 1;
                 from = dest + 1;
                 debts.settle(f, dest);
-                let attr = self.output[f].load(dest).for_member(id);
+                if output.has_several() {
+                    let mut gone = debts.take_gone(f, dest);
+                    for (path, out) in output.entries(dest) {
+                        if let Some(attr) = out.for_member(id) {
+                            gone.retain(|other| *other != path);
+                            paths.push(bucket(family, attr), PathMark { mark, path });
+                        }
+                    }
+                    for path in gone {
+                        paths.push(bucket(family, AttrId::NONE), PathMark { mark, path });
+                    }
+                    continue;
+                }
+                let attr = output.load(dest).for_member(id);
                 if attr.is_some() || changed {
-                    let bucket = Bucket {
-                        audience: Audience::All,
-                        family,
-                        attr: attr.unwrap_or(AttrId::NONE),
-                    };
-                    queue.push(bucket, mark);
+                    queue.push(bucket(family, attr.unwrap_or(AttrId::NONE)), mark);
                 }
             }
         }
@@ -199,16 +213,9 @@ impl Group {
             return None;
         }
         let mut bytes = BytesMut::new();
-        queue.drain(|bucket, marks| {
-            encode(
-                &mut self.export.encoder,
-                bucket,
-                marks,
-                tables,
-                attrs,
-                &mut bytes,
-            );
-        });
+        let encoder = &mut self.export.encoder;
+        queue.drain(|bucket, marks| encode(encoder, bucket, marks, tables, attrs, &mut bytes));
+        paths.drain(|bucket, paths| encode(encoder, bucket, paths, tables, attrs, &mut bytes));
         Some(bytes.freeze())
     }
 }

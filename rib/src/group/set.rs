@@ -45,6 +45,12 @@ impl Groups {
         self.groups.get_mut(group as usize)?.as_mut()
     }
 
+    /// Whether some peer is sent several paths of a prefix.
+    pub fn send_several(&self) -> bool {
+        self.iter()
+            .any(|group| group.output.iter().any(|output| output.has_several()))
+    }
+
     /// A peer came up, holding nothing.
     pub fn peer_up(&mut self, id: PeerId, core: &mut Core) {
         let Some(peer) = core.peers.at_mut(id) else {
@@ -83,17 +89,21 @@ impl Groups {
     /// A peer went down.
     pub fn peer_down(&mut self, id: PeerId, core: &mut Core) {
         self.moving.retain(|other| *other != id);
-        self.leave(id, core);
+        self.leave(id, false, core);
     }
 
-    fn leave(&mut self, id: PeerId, core: &mut Core) -> Box<Debts> {
+    /// `remember`: what the peer may hold matters still.
+    fn leave(&mut self, id: PeerId, remember: bool, core: &mut Core) -> Box<Debts> {
         let Some(at) = core.peers.at(id).and_then(|peer| peer.member.group) else {
             return Box::default();
         };
         let Some(group) = &mut self.groups[at as usize] else {
             return Box::default();
         };
-        let debts = group.leave(id, core, &mut self.seq);
+        let mut debts = group.leave(id, core, &mut self.seq);
+        if remember {
+            group.remember(id, &mut debts);
+        }
         if group.members.is_empty() {
             group.dissolve(core);
             self.groups[at as usize] = None;
@@ -148,7 +158,7 @@ impl Groups {
                 }
             } else {
                 self.moving.pop();
-                let debts = self.leave(first, core);
+                let debts = self.leave(first, true, core);
                 self.join(first, debts, core);
             }
         }

@@ -1,10 +1,11 @@
 //! Drawing by lot, repeatably.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use godwit_bgp::attrs::{AttrsBuf, CommunityKinds, Origin, RemovePrivate, code, community, flag};
 use godwit_bgp::community::{Community, ExtCommunity, StandardCommunity};
-use godwit_bgp::{Asn, Family, NextHop, Role, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, NextHop, PathId, Role, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
     Amount, CommunityPattern, MatchSpec, NeighbourMatch, NextHopSpec, PolicyRef, PolicySet,
     PolicySetSpec, Prepend, RuleSpec, SetSpec, SourceMatch, Then,
@@ -213,6 +214,7 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         Some(own) if extended_next_hop && lot.one_in(2) => own,
         _ => NextHop::V4(local),
     };
+    let families = lot.pick(&[[true, true], [true, true], [true, false], [false, true]]);
     PeerSpec {
         group: lot.pick(&[None, Some("blue"), Some("red")]).map(Into::into),
         address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + number)),
@@ -229,8 +231,10 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         link: lot.pick(&[0, LINKS[0], LINKS[1]]),
         own_next_hop: [Some(own_v4), own_v6],
         kind,
-        families: lot.pick(&[[true, true], [true, true], [true, false], [false, true]]),
         extended_next_hop,
+        families,
+        add_path_receive: families.map(|on| on && lot.one_in(2)),
+        add_path_send: families.map(|on| (on && lot.one_in(2)).then(|| send_paths(lot))),
         as4: !lot.one_in(4),
         enhanced_refresh: lot.one_in(2),
         sends_end_of_rib: false,
@@ -283,6 +287,16 @@ pub fn export_rules(lot: &mut Lot) -> ExportRules {
         role: role(lot),
         communities: lot.pick(&[CommunityKinds::ALL, some, CommunityKinds::NONE]),
     }
+}
+
+/// Few, so that they meet; 0 is one like any other (RFC 7911 §3).
+pub fn path_id(lot: &mut Lot) -> PathId {
+    lot.pick(&[PathId(0), PathId(1), PathId(7), PathId(u32::MAX)])
+}
+
+pub fn send_paths(lot: &mut Lot) -> SendPaths {
+    let best = |n| SendPaths::Best(NonZeroU16::new(n).unwrap());
+    lot.pick(&[best(1), best(2), best(3), SendPaths::All, SendPaths::Ecmp])
 }
 
 /// A policy of a small pool, so that peers share some.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use godwit_bgp::attrs::flag;
-use godwit_bgp::{Asn, Family, RouterId, SessionKind};
+use godwit_bgp::{Asn, Family, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
     NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SetSpec, Then,
 };
@@ -63,6 +63,8 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "kind" => other.kind = SessionKind::InternalClient,
                 "families" => other.families[1] = false,
                 "extended_next_hop" => other.extended_next_hop = true,
+                "add_path_receive" => other.add_path_receive[0] = true,
+                "add_path_send" => other.add_path_send[1] = Some(SendPaths::All),
                 "as4" => other.as4 = false,
                 "enhanced_refresh" => other.enhanced_refresh = true,
                 "sends_end_of_rib" => other.sends_end_of_rib = true,
@@ -202,6 +204,7 @@ fn what_does_not_fit_a_message_is_not_advertised_and_said_so() {
     world.settle();
     assert!(world.remotes[&sink.0].table.is_empty());
     let story = world.rib.explain(net(NET)).unwrap();
+    assert!(story.advertised_to.is_empty());
     assert!(story.not_advertised_to.contains(&(sink, WhyNot::TooLong)));
     assert!(story.not_advertised_to.contains(&(source, WhyNot::Source)));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use godwit_bgp::attrs::{AttrsBuf, Local, RemovePrivate, SegmentKind, code, community, flag};
 use godwit_bgp::community::ExtCommunity;
-use godwit_bgp::{Asn, Family, NextHop, Role, SessionKind};
+use godwit_bgp::{Asn, Family, NextHop, PathId, Role, SendPaths, SessionKind};
 use godwit_policy::route::{Direction, Neighbour, PeerContext, Route, Source, SourceKind};
 use godwit_rib::{KernelOptions, LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
 use ipnet::IpNet;
@@ -16,7 +16,7 @@ use ipnet::IpNet;
 #[derive(Clone, Debug)]
 pub struct NaivePeer {
     pub spec: PeerSpec,
-    pub received: BTreeMap<IpNet, AttrsBuf>,
+    pub received: BTreeMap<(IpNet, PathId), AttrsBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub struct Naive {
 #[derive(Clone, Debug)]
 struct Usable {
     peer: Option<u16>,
+    path_id: PathId,
     attrs: AttrsBuf,
     cost: u32,
 }
@@ -44,6 +45,7 @@ struct Usable {
 impl Naive {
     pub fn prefixes(&self) -> BTreeSet<IpNet> {
         let received = self.peers.values().flat_map(|peer| peer.received.keys());
+        let received = received.map(|(net, _)| net);
         received.chain(self.local.keys()).copied().collect()
     }
 
@@ -59,8 +61,8 @@ impl Naive {
     }
 
     /// What the import of this peer makes of a route.
-    pub fn accepted(&self, peer: &NaivePeer, net: IpNet) -> Option<AttrsBuf> {
-        let received = peer.received.get(&net)?;
+    pub fn accepted(&self, peer: &NaivePeer, net: IpNet, path_id: PathId) -> Option<AttrsBuf> {
+        let received = peer.received.get(&(net, path_id))?;
         let attrs = received.as_ref();
         let spec = &peer.spec;
         let (rules, external) = (&spec.import_rules, spec.kind.is_external());
@@ -155,12 +157,19 @@ impl Naive {
         if let Some((attrs, _)) = self.local.get(&net) {
             all.push(Usable {
                 peer: None,
+                path_id: PathId(0),
                 attrs: attrs.clone(),
                 cost: 0,
             });
         }
-        for (id, peer) in &self.peers {
-            let Some(attrs) = self.accepted(peer, net) else {
+        let paths = self.peers.iter().flat_map(|(id, peer)| {
+            let ids = peer
+                .received
+                .range((net, PathId(0))..=(net, PathId(u32::MAX)));
+            ids.map(move |((_, path_id), _)| (id, peer, *path_id))
+        });
+        for (id, peer, path_id) in paths {
+            let Some(attrs) = self.accepted(peer, net, path_id) else {
                 continue;
             };
             let state = match self.config.require_next_hop {
@@ -185,6 +194,7 @@ impl Naive {
             if state.reachable {
                 all.push(Usable {
                     peer: Some(*id),
+                    path_id,
                     attrs,
                     cost: state.cost,
                 });
@@ -199,8 +209,7 @@ impl Naive {
     }
 
     /// RFC 4271 §9.1.1, §9.1.2.2 a to e.
-    fn equals(&self, net: IpNet) -> Vec<Usable> {
-        let mut all = self.usable(net);
+    fn equals(&self, mut all: Vec<Usable>) -> Vec<Usable> {
         least(&mut all, |p| {
             let weight = p.attrs.as_ref().local().weight;
             std::cmp::Reverse(match (weight, p.peer) {
@@ -236,30 +245,60 @@ impl Naive {
         });
         least(&mut all, |p| p.attrs.as_ref().cluster_list().count());
         least(&mut all, |p| p.peer.map(|id| self.peers[&id].spec.address));
+        least(&mut all, |p| p.path_id);
         assert!(all.len() < 2, "two peers of one address");
         all.pop()
     }
 
     fn best(&self, net: IpNet) -> Option<Usable> {
-        self.tie_break(self.equals(net))
+        self.tie_break(self.equals(self.usable(net)))
+    }
+
+    /// RFC 7911: what a peer is to be told of, before export.
+    fn chosen(&self, net: IpNet, send: Option<SendPaths>) -> Vec<Usable> {
+        match send {
+            None => self.best(net).into_iter().collect(),
+            Some(SendPaths::All) => self.usable(net),
+            Some(SendPaths::Ecmp) => self.multipath(net),
+            Some(SendPaths::Best(n)) => {
+                let mut rest = self.usable(net);
+                let mut chosen = Vec::new();
+                while chosen.len() < usize::from(n.get())
+                    && let Some(best) = self.tie_break(self.equals(rest.clone()))
+                {
+                    rest.retain(|p| !p.is(&best));
+                    chosen.push(best);
+                }
+                chosen
+            }
+        }
     }
 
     pub fn best_of(&self, net: IpNet) -> Option<Option<u16>> {
         self.best(net).map(|best| best.peer)
     }
 
-    /// What a peer is to hold.
-    pub fn view(&self, id: u16) -> BTreeMap<IpNet, AttrsBuf> {
-        let prefixes = self.prefixes().into_iter();
-        prefixes
-            .filter_map(|net| Some((net, self.advertised(id, net)?)))
-            .collect()
+    /// What a peer is to hold: the paths of each prefix, in order.
+    pub fn view(&self, id: u16) -> BTreeMap<IpNet, Vec<AttrsBuf>> {
+        let mut view = BTreeMap::new();
+        for net in self.prefixes() {
+            let send = self.peers[&id].spec.add_path_send[Family::of(&net.addr()).index()];
+            let chosen = self.chosen(net, send);
+            let paths = chosen
+                .iter()
+                .filter_map(|path| self.advertised(id, net, path));
+            let mut paths: Vec<AttrsBuf> = paths.collect();
+            if !paths.is_empty() {
+                paths.sort_by(compare);
+                view.insert(net, paths);
+            }
+        }
+        view
     }
 
-    fn advertised(&self, id: u16, net: IpNet) -> Option<AttrsBuf> {
+    fn advertised(&self, id: u16, net: IpNet, best: &Usable) -> Option<AttrsBuf> {
         let to = &self.peers[&id].spec;
         let family = Family::of(&net.addr());
-        let best = self.best(net)?;
         if !to.families[family.index()] || best.peer == Some(id) {
             return None;
         }
@@ -393,8 +432,7 @@ impl Naive {
     }
 
     fn target(&self, net: IpNet) -> Option<Target> {
-        let mut equal = self.equals(net);
-        let best = self.tie_break(equal.clone())?;
+        let best = self.best(net)?;
         let local = best.attrs.as_ref().local();
         let mut options = KernelOptions {
             table: local.table,
@@ -406,6 +444,38 @@ impl Naive {
         }
         best.peer?;
         options.source = local.source.filter(|s| s.is_ipv4() == net.addr().is_ipv4());
+        let bandwidth = |path: &Usable| {
+            let mut communities = path.attrs.as_ref().ext_communities();
+            communities
+                .find_map(|c| Some(ExtCommunity(c).link_bandwidth()?.1))
+                .filter(|octets| *octets > 0.0)
+        };
+        let used = self.multipath(net);
+        let hops = used.iter().map(|p| (p.attrs.next_hop, bandwidth(p)));
+        let hops: BTreeMap<NextHop, Option<f32>> = hops.collect();
+        let most = hops.values().flatten().copied().fold(0.0, f32::max);
+        let unequal =
+            self.config.link_bandwidth && hops.len() > 1 && hops.values().all(Option::is_some);
+        let weight = |bandwidth: Option<f32>| match bandwidth {
+            Some(octets) if unequal => {
+                let share = f64::from(octets) / f64::from(most) * 256.0;
+                (share.round() as u16).max(1)
+            }
+            _ => 1,
+        };
+        let hops = hops.into_iter().map(|(hop, octets)| (hop, weight(octets)));
+        Some(Target::Hops(hops.collect(), options))
+    }
+
+    /// What we forward by: paths with different next hops.
+    fn multipath(&self, net: IpNet) -> Vec<Usable> {
+        let mut equal = self.equals(self.usable(net));
+        let Some(best) = self.tie_break(equal.clone()) else {
+            return Vec::new();
+        };
+        if best.peer.is_none() {
+            return vec![best];
+        }
         let external = self.external(&best);
         let max = match external {
             true => self.config.max_paths_external,
@@ -422,32 +492,16 @@ impl Naive {
                         false => other.bytes() == path.bytes(),
                     })
         });
-        let mut hops: BTreeMap<NextHop, Option<f32>> = BTreeMap::new();
-        while hops.len() < usize::from(max) {
-            let Some(next) = self.tie_break(equal.clone()) else {
-                break;
-            };
-            equal.retain(|p| p.peer != next.peer);
-            let bandwidth = next
-                .attrs
-                .as_ref()
-                .ext_communities()
-                .find_map(|c| Some(ExtCommunity(c).link_bandwidth()?.1))
-                .filter(|octets| *octets > 0.0);
-            hops.entry(next.attrs.next_hop).or_insert(bandwidth);
-        }
-        let most = hops.values().flatten().copied().fold(0.0, f32::max);
-        let unequal =
-            self.config.link_bandwidth && hops.len() > 1 && hops.values().all(Option::is_some);
-        let weight = |bandwidth: Option<f32>| match bandwidth {
-            Some(octets) if unequal => {
-                let share = f64::from(octets) / f64::from(most) * 256.0;
-                (share.round() as u16).max(1)
+        let mut used: Vec<Usable> = Vec::new();
+        while used.len() < usize::from(max)
+            && let Some(next) = self.tie_break(equal.clone())
+        {
+            equal.retain(|p| !p.is(&next));
+            if used.iter().all(|p| p.attrs.next_hop != next.attrs.next_hop) {
+                used.push(next);
             }
-            _ => 1,
-        };
-        let hops = hops.into_iter().map(|(hop, octets)| (hop, weight(octets)));
-        Some(Target::Hops(hops.collect(), options))
+        }
+        used
     }
 }
 
@@ -491,6 +545,17 @@ fn leaving_path(route: &AttrsBuf, to: &PeerSpec) -> Vec<u8> {
         out.extend(asns.iter().flat_map(|asn| asn.0.to_be_bytes()));
     }
     out
+}
+
+impl Usable {
+    fn is(&self, other: &Usable) -> bool {
+        (self.peer, self.path_id) == (other.peer, other.path_id)
+    }
+}
+
+/// Some order.
+pub fn compare(a: &AttrsBuf, b: &AttrsBuf) -> std::cmp::Ordering {
+    (a.next_hop, a.bytes()).cmp(&(b.next_hop, b.bytes()))
 }
 
 fn least<T: Ord>(all: &mut Vec<Usable>, rank: impl Fn(&Usable) -> T) {

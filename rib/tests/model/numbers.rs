@@ -45,7 +45,7 @@ fn sent(from: PeerSpec, attrs: &AttrsBuf, to: PeerSpec) -> Option<AttrsBuf> {
     world.announce(source, &[net(NET)], attrs);
     world.settle();
     world.compare("export");
-    world.remotes[&receiver.0].table.get(&net(NET)).cloned()
+    world.remotes[&receiver.0].route(net(NET)).cloned()
 }
 
 fn sent_path(from: PeerSpec, attrs: &AttrsBuf, to: PeerSpec) -> String {

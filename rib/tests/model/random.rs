@@ -130,13 +130,14 @@ impl Run {
             19..=49 => {
                 let nets = some(lot, nets, family);
                 let attrs = draw::attrs(lot, family, &spec);
-                world.announce(id, &nets, &attrs);
+                world.announce_path(id, draw::path_id(lot), &nets, &attrs);
             }
             50..=59 => {
                 let nets = some(lot, nets, family);
-                world.withdraw(id, &nets);
+                world.withdraw_path(id, draw::path_id(lot), &nets);
             }
-            60..=62 => world.set_import(id, [draw::policy(lot), draw::policy(lot)]),
+            60..=61 => world.set_import(id, [draw::policy(lot), draw::policy(lot)]),
+            62 => world.set_send_paths(id, draw::send_paths(lot)),
             63..=65 => world.set_export(id, [draw::policy(lot), draw::policy(lot)]),
             66..=67 => {
                 // All of a group move together.

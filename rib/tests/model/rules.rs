@@ -54,6 +54,8 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         kind,
         families: [true, true],
         extended_next_hop: false,
+        add_path_receive: [false; 2],
+        add_path_send: [None; 2],
         as4: true,
         enhanced_refresh: false,
         sends_end_of_rib: false,
@@ -353,7 +355,7 @@ fn the_higher_weight_wins_over_a_higher_local_preference_and_stays_here() {
     world.announce(heavy, &[net(NET)], &inside(via(1, 1), 100));
     world.settle();
     world.compare("weight is nobody else's");
-    let told = &world.remotes[&hears.0].table[&net(NET)];
+    let told = world.remotes[&hears.0].route(net(NET)).unwrap();
     assert_eq!(told.as_ref().local(), Local::default());
 }
 
@@ -417,7 +419,7 @@ fn reflection_follows_the_matrix() {
         world.announce(source, &[net(NET)], &attrs);
         world.settle();
         world.compare("reflection");
-        let sent = world.remotes[&sink.0].table.get(&net(NET)).cloned();
+        let sent = world.remotes[&sink.0].route(net(NET)).cloned();
         assert_eq!(sent.is_some(), passes, "{from:?} to {to:?}");
         let reflected = passes && from != External && to != External;
         let originator = sent.and_then(|attrs| attrs.as_ref().originator_id());

@@ -9,7 +9,7 @@ use godwit_bgp::attrs::{AttrsBuf, AttrsRef};
 use godwit_bgp::wire::{
     DecodeContext, MessageType, RouteRefresh, UpdateEncoder, decode_update, split_frame,
 };
-use godwit_bgp::{Family, NextHop};
+use godwit_bgp::{Family, NextHop, PathId, SendPaths};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
     FibAck, FibChange, FibTarget, KernelOptions, LimitNews, LocalRoute, NextHopSet, NextHopSetId,
@@ -17,18 +17,19 @@ use godwit_rib::{
 };
 use ipnet::IpNet;
 
-use crate::naive::{Naive, NaivePeer, Target};
+use crate::naive::{Naive, NaivePeer, Target, compare};
 
 /// What a peer at the other end holds.
 #[derive(Debug, Default)]
 pub struct Remote {
-    pub table: BTreeMap<IpNet, AttrsBuf>,
+    /// With path identifiers where it takes several paths, else 0.
+    pub table: BTreeMap<(IpNet, PathId), AttrsBuf>,
     pub ends_of_rib: [usize; 2],
     /// Refreshes (RFC 7313) that it saw whole, by family.
     pub refreshed: [usize; 2],
     /// What a refresh under way has not brought again.
-    stale: [Option<BTreeSet<IpNet>>; 2],
-    /// Prefixes it was told of, one way or the other.
+    stale: [Option<BTreeSet<(IpNet, PathId)>>; 2],
+    /// Routes it was told of, one way or the other.
     pub told: usize,
     pub bytes: usize,
 }
@@ -44,10 +45,10 @@ pub struct World {
     pub ready: BTreeSet<PeerId>,
     tap: TapId,
     pub tapped: BTreeSet<IpNet>,
-    /// By peer and family: what it has not announced again since it began to.
-    stale: BTreeMap<(u16, usize), BTreeSet<IpNet>>,
     /// What was said of prefix limits.
     pub limits: Vec<(PeerId, LimitNews)>,
+    /// By peer and family: what it has not announced again since it began to.
+    stale: BTreeMap<(u16, usize), BTreeSet<(IpNet, PathId)>>,
     pub now: Duration,
 }
 
@@ -97,7 +98,7 @@ impl World {
 
     fn send(&mut self, id: PeerId, frames: BytesMut) {
         let spec = &self.naive.peers[&id.0].spec;
-        let context = context(spec);
+        let context = context(spec, spec.add_path_receive);
         let mut frames = frames;
         while let Some(frame) = split_frame(&mut frames, spec.max_message).unwrap() {
             let update = decode_update(frame.body, context).unwrap();
@@ -107,26 +108,55 @@ impl World {
     }
 
     pub fn announce(&mut self, id: PeerId, nets: &[IpNet], attrs: &AttrsBuf) {
-        let frames = announce(&self.naive.peers[&id.0].spec, nets, attrs.as_ref());
+        self.announce_path(id, PathId(0), nets, attrs);
+    }
+
+    /// Under an identifier, which means nothing if the peer is not to give any.
+    pub fn announce_path(&mut self, id: PeerId, path: PathId, nets: &[IpNet], attrs: &AttrsBuf) {
+        let frames = announce(&self.naive.peers[&id.0].spec, path, nets, attrs.as_ref());
         self.send(id, frames);
         let peer = self.naive.peers.get_mut(&id.0).unwrap();
         let mut attrs = attrs.clone();
         attrs.next_hop = attrs.next_hop.on(peer.spec.link);
-        peer.received
-            .extend(nets.iter().map(|net| (*net, attrs.clone())));
-        self.fresh(id, nets);
+        let keys = nets.iter().map(|net| key(&peer.spec, *net, path));
+        let keys: Vec<(IpNet, PathId)> = keys.collect();
+        let paths = keys.iter().map(|key| (*key, attrs.clone()));
+        peer.received.extend(paths);
+        self.fresh(id, &keys);
+    }
+
+    /// As [`announce_path`](Self::announce_path), and the naive RIB hears nothing.
+    pub fn announce_beside(&mut self, id: PeerId, path: PathId, nets: &[IpNet], attrs: &AttrsBuf) {
+        let frames = announce(&self.naive.peers[&id.0].spec, path, nets, attrs.as_ref());
+        self.send(id, frames);
     }
 
     pub fn withdraw(&mut self, id: PeerId, nets: &[IpNet]) {
+        self.withdraw_path(id, PathId(0), nets);
+    }
+
+    pub fn withdraw_path(&mut self, id: PeerId, path: PathId, nets: &[IpNet]) {
         let spec = &self.naive.peers[&id.0].spec;
         let encoder = UpdateEncoder::new(spec.max_message, spec.as4);
         let mut frames = BytesMut::new();
-        encoder.withdraw_v4(nets.iter().filter_map(v4), &mut frames);
-        encoder.withdraw_v6(nets.iter().filter_map(v6), &mut frames);
+        let v4 = nets.iter().filter_map(v4);
+        match spec.add_path_receive[0] {
+            true => encoder.withdraw_v4(v4.map(|net| (path, net)), &mut frames),
+            false => encoder.withdraw_v4(v4, &mut frames),
+        }
+        let v6 = nets.iter().filter_map(v6);
+        match spec.add_path_receive[1] {
+            true => encoder.withdraw_v6(v6.map(|net| (path, net)), &mut frames),
+            false => encoder.withdraw_v6(v6, &mut frames),
+        }
         self.send(id, frames);
-        let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
-        nets.iter().for_each(|net| drop(received.remove(net)));
-        self.fresh(id, nets);
+        let peer = self.naive.peers.get_mut(&id.0).unwrap();
+        let keys = nets.iter().map(|net| key(&peer.spec, *net, path));
+        let keys: Vec<(IpNet, PathId)> = keys.collect();
+        for key in &keys {
+            peer.received.remove(key);
+        }
+        self.fresh(id, &keys);
     }
 
     pub fn end_of_rib(&mut self, id: PeerId, family: Family) {
@@ -136,11 +166,11 @@ impl World {
         self.send(id, frames);
     }
 
-    fn fresh(&mut self, id: PeerId, nets: &[IpNet]) {
-        for net in nets {
-            let family = Family::of(&net.addr()).index();
+    fn fresh(&mut self, id: PeerId, keys: &[(IpNet, PathId)]) {
+        for key in keys {
+            let family = Family::of(&key.0.addr()).index();
             if let Some(stale) = self.stale.get_mut(&(id.0, family)) {
-                stale.remove(net);
+                stale.remove(key);
             }
         }
     }
@@ -149,7 +179,7 @@ impl World {
     pub fn refresh_begin(&mut self, id: PeerId, family: Family) {
         self.rib.refresh_begin(id, family);
         let nets = self.naive.peers[&id.0].received.keys().copied();
-        let stale = nets.filter(|net| Family::of(&net.addr()) == family);
+        let stale = nets.filter(|(net, _)| Family::of(&net.addr()) == family);
         self.stale.insert((id.0, family.index()), stale.collect());
     }
 
@@ -157,8 +187,8 @@ impl World {
         self.rib.refresh_end(id, family);
         let stale = self.stale.remove(&(id.0, family.index()));
         let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
-        for net in stale.into_iter().flatten() {
-            received.remove(&net);
+        for key in stale.into_iter().flatten() {
+            received.remove(&key);
         }
     }
 
@@ -210,12 +240,22 @@ impl World {
                 Family::Ipv6Unicast => "2001:db8:dead::/128".parse().unwrap(),
             };
             if let Some(attrs) = remote.table.values().next().cloned() {
-                remote.table.insert(never, attrs);
+                remote.table.insert((never, PathId(0)), attrs);
             }
         } else {
             let table = &mut remote.table;
-            table.retain(|net, _| Family::of(&net.addr()) != family);
+            table.retain(|(net, _), _| Family::of(&net.addr()) != family);
         }
+    }
+
+    pub fn set_send_paths(&mut self, id: PeerId, send: SendPaths) {
+        let mut spec = self.naive.peers[&id.0].spec.clone();
+        // The others stay as they were agreed.
+        spec.add_path_send
+            .iter_mut()
+            .flatten()
+            .for_each(|s| *s = send);
+        self.set_spec(id, spec);
     }
 
     pub fn reconfigure(&mut self, config: RibConfig) {
@@ -323,8 +363,8 @@ impl World {
         for (id, peer) in &self.naive.peers {
             let want = self.naive.view(*id);
             let remote = &self.remotes[id];
-            let have = &remote.table;
-            if want != *have {
+            let have = remote.paths();
+            if want != have {
                 let nets: BTreeSet<_> = want.keys().chain(have.keys()).collect();
                 for net in nets {
                     if want.get(net) != have.get(net) {
@@ -344,15 +384,21 @@ impl World {
                 nets.for_each(|net| n[Family::of(&net.addr()).index()] += 1);
                 n
             };
-            let received = count(&mut peer.received.keys().copied());
+            let received = count(&mut peer.received.keys().map(|(net, _)| *net));
             assert_eq!(counters.received, received, "{when}: received of {id}");
-            let accepted = |net: &IpNet| self.naive.accepted(peer, *net).is_some();
-            let accepted = count(&mut peer.received.keys().copied().filter(accepted));
+            let nets: BTreeSet<IpNet> = peer.received.keys().map(|(net, _)| *net).collect();
+            let prefixes = count(&mut nets.iter().copied());
+            assert_eq!(counters.prefixes, prefixes, "{when}: prefixes of {id}");
+            let accepted = peer.received.keys().filter(|(net, path_id)| {
+                let accepted = self.naive.accepted(peer, *net, *path_id);
+                accepted.is_some()
+            });
+            let accepted = count(&mut accepted.map(|(net, _)| *net));
             assert_eq!(counters.accepted, accepted, "{when}: accepted of {id}");
-            let advertised = count(&mut want.keys().copied());
+            let advertised = count(&mut remote.table.keys().map(|(net, _)| *net));
             assert_eq!(counters.advertised, advertised, "{when}: to {id}");
             let is_best = |net: &IpNet| self.naive.best_of(*net) == Some(Some(*id));
-            let best = count(&mut peer.received.keys().copied().filter(is_best));
+            let best = count(&mut nets.iter().copied().filter(is_best));
             assert_eq!(counters.best, best, "{when}: best of {id}");
             for family in Family::ALL {
                 let once = usize::from(peer.spec.families[family.index()]);
@@ -367,6 +413,21 @@ impl World {
 }
 
 impl Remote {
+    /// Of a prefix, to a peer that takes one path.
+    pub fn route(&self, net: IpNet) -> Option<&AttrsBuf> {
+        self.table.get(&(net, PathId(0)))
+    }
+
+    /// The paths of each prefix, in order.
+    pub fn paths(&self) -> BTreeMap<IpNet, Vec<AttrsBuf>> {
+        let mut paths: BTreeMap<IpNet, Vec<AttrsBuf>> = BTreeMap::new();
+        for ((net, _), attrs) in &self.table {
+            paths.entry(*net).or_default().push(attrs.clone());
+        }
+        paths.values_mut().for_each(|paths| paths.sort_by(compare));
+        paths
+    }
+
     fn take(&mut self, frames: &Bytes, spec: &PeerSpec) {
         self.bytes += frames.len();
         let mut frames = BytesMut::from(&frames[..]);
@@ -377,7 +438,8 @@ impl Remote {
                 continue;
             }
             assert_eq!(frame.kind, MessageType::Update);
-            let update = decode_update(frame.body, context(spec)).unwrap();
+            let several = spec.add_path_send.map(|send| send.is_some());
+            let update = decode_update(frame.body, context(spec, several)).unwrap();
             assert!(update.faults.is_empty(), "{:?}", update.faults);
             if let Some(family) = update.end_of_rib() {
                 self.ends_of_rib[family.index()] += 1;
@@ -385,29 +447,40 @@ impl Remote {
             }
             let mut bytes = Vec::new();
             update.canonical_attrs(&mut bytes);
-            let withdrawn = update.withdrawn_v4().map(IpNet::V4);
-            for net in withdrawn.chain(update.withdrawn_v6().map(IpNet::V6)) {
+            let v4 = update
+                .withdrawn_paths_v4()
+                .map(|(id, net)| (net.into(), id));
+            let v6 = update
+                .withdrawn_paths_v6()
+                .map(|(id, net)| (net.into(), id));
+            for key in v4.chain(v6) {
                 self.told += 1;
-                self.table.remove(&net);
-                self.fresh(&net);
+                self.table.remove(&key);
+                self.fresh(&key);
             }
-            let announced = update.announced_v4().map(IpNet::V4);
-            for net in announced.chain(update.announced_v6().map(IpNet::V6)) {
+            let v4 = update
+                .announced_paths_v4()
+                .map(|(id, net)| (net.into(), id));
+            let v6 = update
+                .announced_paths_v6()
+                .map(|(id, net)| (net.into(), id));
+            for (net, path_id) in v4.chain(v6) {
                 self.told += 1;
+                let net: IpNet = net;
                 let attrs = AttrsRef {
                     next_hop: update.next_hop(Family::of(&net.addr())).unwrap(),
                     bytes: &bytes,
                 };
-                self.table.insert(net, AttrsBuf::from_ref(attrs));
-                self.fresh(&net);
+                self.table.insert((net, path_id), AttrsBuf::from_ref(attrs));
+                self.fresh(&(net, path_id));
             }
         }
         assert!(frames.is_empty(), "not whole frames");
     }
 
-    fn fresh(&mut self, net: &IpNet) {
-        if let Some(stale) = &mut self.stale[Family::of(&net.addr()).index()] {
-            stale.remove(net);
+    fn fresh(&mut self, key: &(IpNet, PathId)) {
+        if let Some(stale) = &mut self.stale[Family::of(&key.0.addr()).index()] {
+            stale.remove(key);
         }
     }
 
@@ -418,13 +491,13 @@ impl Remote {
             RouteRefresh::BEGIN => {
                 assert_eq!(self.ends_of_rib[f], 1, "before the End-of-RIB");
                 assert!(self.stale[f].is_none(), "one within another");
-                let nets = self.table.keys().copied();
-                let stale = nets.filter(|net| Family::of(&net.addr()) == family);
+                let held = self.table.keys().copied();
+                let stale = held.filter(|(net, _)| Family::of(&net.addr()) == family);
                 self.stale[f] = Some(stale.collect());
             }
             RouteRefresh::END => {
-                for net in self.stale[f].take().expect("an end without a beginning") {
-                    self.table.remove(&net);
+                for key in self.stale[f].take().expect("an end without a beginning") {
+                    self.table.remove(&key);
                 }
                 self.refreshed[f] += 1;
             }
@@ -433,30 +506,45 @@ impl Remote {
     }
 }
 
-pub fn announce(spec: &PeerSpec, nets: &[IpNet], attrs: AttrsRef<'_>) -> BytesMut {
+fn announce(spec: &PeerSpec, id: PathId, nets: &[IpNet], attrs: AttrsRef<'_>) -> BytesMut {
     let mut encoder = UpdateEncoder::new(spec.max_message, spec.as4);
     let mut frames = BytesMut::new();
     let v4: Vec<_> = nets.iter().filter_map(v4).collect();
     let v6: Vec<_> = nets.iter().filter_map(v6).collect();
     if !v4.is_empty() {
-        encoder
-            .announce_v4(attrs, v4.into_iter(), &mut frames)
-            .unwrap();
+        let v4 = v4.into_iter();
+        match spec.add_path_receive[0] {
+            true => encoder.announce_v4(attrs, v4.map(|net| (id, net)), &mut frames),
+            false => encoder.announce_v4(attrs, v4, &mut frames),
+        }
+        .unwrap();
     }
     if !v6.is_empty() {
-        encoder
-            .announce_v6(attrs, v6.into_iter(), &mut frames)
-            .unwrap();
+        let v6 = v6.into_iter();
+        match spec.add_path_receive[1] {
+            true => encoder.announce_v6(attrs, v6.map(|net| (id, net)), &mut frames),
+            false => encoder.announce_v6(attrs, v6, &mut frames),
+        }
+        .unwrap();
     }
     frames
 }
 
-pub fn context(spec: &PeerSpec) -> DecodeContext {
+/// A prefix as we keep it of this peer.
+fn key(spec: &PeerSpec, net: IpNet, path: PathId) -> (IpNet, PathId) {
+    match spec.add_path_receive[Family::of(&net.addr()).index()] {
+        true => (net, path),
+        false => (net, PathId(0)),
+    }
+}
+
+fn context(spec: &PeerSpec, add_path: [bool; 2]) -> DecodeContext {
     DecodeContext {
         as4: spec.as4,
         external: spec.kind.is_external(),
         extended_next_hop: spec.extended_next_hop,
         families: spec.families,
+        add_path,
     }
 }
 

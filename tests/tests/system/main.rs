@@ -18,6 +18,7 @@ mod macros {
 }
 }
 
+mod addpath;
 mod attributes;
 mod defects;
 mod demo;

@@ -65,6 +65,63 @@ fn families_are_those_of_both() {
 }
 
 #[test]
+fn several_paths_go_where_one_sends_and_the_other_receives() {
+    const NEITHER: AddPath = AddPath {
+        receive: false,
+        send: false,
+    };
+    const RECEIVE: AddPath = AddPath {
+        receive: true,
+        ..NEITHER
+    };
+    const SEND: AddPath = AddPath {
+        send: true,
+        ..NEITHER
+    };
+    const BOTH: AddPath = AddPath {
+        receive: true,
+        send: true,
+    };
+    for (ours, theirs, agreed) in [
+        (BOTH, BOTH, BOTH),
+        (BOTH, SEND, RECEIVE),
+        (BOTH, RECEIVE, SEND),
+        (SEND, SEND, NEITHER),
+        (RECEIVE, RECEIVE, NEITHER),
+        (RECEIVE, SEND, RECEIVE),
+        (BOTH, NEITHER, NEITHER),
+        (NEITHER, BOTH, NEITHER),
+    ] {
+        let (mut config, mut peer) = (config(), peer_config());
+        config.add_path = [ours, NEITHER];
+        peer.add_path = [theirs, BOTH];
+        let negotiated = agree(&config, peer.open(false));
+        assert_eq!(negotiated.add_path, [agreed, NEITHER]);
+        assert_eq!(
+            negotiated.decode_context().add_path,
+            [agreed.receive, false]
+        );
+    }
+}
+
+#[test]
+fn several_paths_of_a_family_that_was_not_negotiated_or_in_no_known_way_do_not_count() {
+    let both = AddPath {
+        receive: true,
+        send: true,
+    };
+    let (mut config, mut peer) = (config(), peer_config());
+    config.add_path = [both; 2];
+    peer.families = vec![Family::Ipv6Unicast];
+    let mut open = peer.open(false);
+    let [v4, v6] = Family::ALL.map(Family::afi_safi);
+    open.capabilities
+        .push(Capability::AddPath(vec![(v4, 3), (v6, 7)]));
+    let negotiated = agree(&config, open);
+    assert_eq!(negotiated.add_path, [AddPath::default(); 2]);
+}
+
+#[test]
 fn no_multiprotocol_capability_means_ipv4_unicast() {
     let agreed = agree(&config(), peer_config().open(true));
     assert_eq!(agreed.families, [true, false]);

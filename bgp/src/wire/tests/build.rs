@@ -10,6 +10,7 @@ pub const EXTERNAL: DecodeContext = DecodeContext {
     external: true,
     extended_next_hop: false,
     families: [true; 2],
+    add_path: [false; 2],
 };
 pub const INTERNAL: DecodeContext = DecodeContext {
     external: false,

@@ -5,7 +5,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::build::*;
 use crate::attrs::{AttrsBuf, Origin, code};
-use crate::types::{Asn, Family, NextHop};
+use crate::types::{Asn, Family, NextHop, PathId};
 use crate::wire::*;
 
 fn v4(n: u32) -> Vec<Ipv4Net> {
@@ -74,14 +74,64 @@ fn nothing_to_say_is_no_message() {
     let mut out = BytesMut::new();
     let mut encoder = UpdateEncoder::new(MAX_MESSAGE, true);
     encoder
-        .announce_v4(route(V4).as_ref(), [].into_iter(), &mut out)
+        .announce_v4(route(V4).as_ref(), v4(0).into_iter(), &mut out)
         .unwrap();
     encoder
-        .announce_v6(route(v6_hop()).as_ref(), [].into_iter(), &mut out)
+        .announce_v6(route(v6_hop()).as_ref(), v6(0).into_iter(), &mut out)
         .unwrap();
-    encoder.withdraw_v4([].into_iter(), &mut out);
-    encoder.withdraw_v6([].into_iter(), &mut out);
+    encoder.withdraw_v4(v4(0).into_iter(), &mut out);
+    encoder.withdraw_v6(v6(0).into_iter(), &mut out);
     assert!(out.is_empty());
+}
+
+#[test]
+fn path_identifiers_stand_before_the_prefixes_of_a_family_that_has_them() {
+    let mut out = BytesMut::new();
+    let mut encoder = UpdateEncoder::new(MAX_MESSAGE, true);
+    let net: Ipv4Net = "10.1.0.0/16".parse().unwrap();
+    let paths = [(PathId(0), net), (PathId(0x0102_0304), net)];
+    encoder
+        .announce_v4(route(V4).as_ref(), paths.into_iter(), &mut out)
+        .unwrap();
+    encoder.withdraw_v4(paths.into_iter(), &mut out);
+    let bodies = frames(out, MAX_MESSAGE);
+    let wire = [0, 0, 0, 0, 16, 10, 1, 1, 2, 3, 4, 16, 10, 1];
+    assert!(bodies[0].ends_with(&wire));
+    assert_eq!(bodies[1][2..16], wire);
+    let ctx = DecodeContext {
+        add_path: [true, false],
+        ..EXTERNAL
+    };
+    let (announced, withdrawn) = (read(bodies[0].clone(), ctx), read(bodies[1].clone(), ctx));
+    assert!(announced.announced_paths_v4().eq(paths));
+    assert!(withdrawn.withdrawn_paths_v4().eq(paths));
+    // the same two prefixes, to whom the identifiers mean nothing
+    assert!(announced.announced_v4().eq([net, net]));
+}
+
+#[test]
+fn a_message_is_as_full_with_path_identifiers() {
+    for max in [MAX_MESSAGE, MAX_EXTENDED] {
+        let mut out = BytesMut::new();
+        let paths: Vec<(PathId, Ipv6Net)> = (7..).map(PathId).zip(v6(9000)).collect();
+        let attrs = route(v6_hop());
+        let mut encoder = UpdateEncoder::new(max, true);
+        encoder
+            .announce_v6(attrs.as_ref(), paths.iter().copied(), &mut out)
+            .unwrap();
+        let bodies = frames(out, max);
+        let room = max - 23 - 4 - 3 - 33 - 1 - attrs.bytes().len();
+        assert_eq!(bodies.len(), 9000usize.div_ceil(room / 11));
+        let ctx = DecodeContext {
+            add_path: [false, true],
+            ..EXTERNAL
+        };
+        let read_back = bodies.into_iter().flat_map(|body| {
+            let update = read(body, ctx);
+            update.announced_paths_v6().collect::<Vec<_>>()
+        });
+        assert!(read_back.eq(paths));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::build::*;
 use crate::attrs::{AttrsBuf, Origin, code};
-use crate::types::{Asn, Family, NextHop, RouterId};
+use crate::types::{Asn, Family, NextHop, PathId, RouterId};
 use crate::wire::*;
 
 fn context() -> impl Strategy<Value = DecodeContext> {
@@ -16,13 +16,15 @@ fn context() -> impl Strategy<Value = DecodeContext> {
         any::<bool>(),
         any::<bool>(),
         any::<[bool; 2]>(),
+        any::<[bool; 2]>(),
     )
         .prop_map(
-            |(as4, external, extended_next_hop, families)| DecodeContext {
+            |(as4, external, extended_next_hop, families, add_path)| DecodeContext {
                 as4,
                 external,
                 extended_next_hop,
                 families,
+                add_path,
             },
         )
 }
@@ -137,7 +139,8 @@ fn exercise(body: Bytes, ctx: DecodeContext) {
 fn assert_canonical_is_stable(update: &Update, ctx: DecodeContext) {
     let bytes = canonical(update);
     let again = body(&[], &[bytes.clone(), next_hop()], &[]);
-    let again = read(again, DecodeContext { as4: true, ..ctx });
+    let ctx = DecodeContext { as4: true, ..ctx };
+    let again = read(again, ctx);
     assert!(again.faults.is_empty(), "{:?}", again.faults);
     assert!(again.attrs.spans.is_some());
     assert_eq!(canonical(&again), bytes);
@@ -237,6 +240,57 @@ proptest! {
             bytes[at] = value;
         }
         exercise(bytes.into(), ctx);
+    }
+
+    #[test]
+    fn paths_are_read_with_the_identifiers_they_were_written_with(
+        (hop4, hop6) in next_hops(),
+        paths4 in vec((any::<u32>().prop_map(PathId), prefix_v4()), 0..1500),
+        paths6 in vec((any::<u32>().prop_map(PathId), prefix_v6()), 0..500),
+        add_path in any::<[bool; 2]>(),
+    ) {
+        let mut encoder = UpdateEncoder::new(MAX_MESSAGE, true);
+        let ctx = DecodeContext { add_path, ..EXTERNAL };
+        let mut out = BytesMut::new();
+        let mut attrs = AttrsBuf::new(hop4, Origin::Igp);
+        let nets4 = || paths4.iter().map(|(_, net)| *net);
+        let nets6 = || paths6.iter().map(|(_, net)| *net);
+        if add_path[0] {
+            let _ = encoder.announce_v4(attrs.as_ref(), paths4.iter().copied(), &mut out);
+            encoder.withdraw_v4(paths4.iter().copied(), &mut out);
+        } else {
+            let _ = encoder.announce_v4(attrs.as_ref(), nets4(), &mut out);
+            encoder.withdraw_v4(nets4(), &mut out);
+        }
+        attrs.next_hop = hop6;
+        if add_path[1] {
+            let _ = encoder.announce_v6(attrs.as_ref(), paths6.iter().copied(), &mut out);
+            encoder.withdraw_v6(paths6.iter().copied(), &mut out);
+        } else {
+            let _ = encoder.announce_v6(attrs.as_ref(), nets6(), &mut out);
+            encoder.withdraw_v6(nets6(), &mut out);
+        }
+        let (mut got4, mut got6, mut gone4, mut gone6) = (vec![], vec![], vec![], vec![]);
+        while let Some(frame) = split_frame(&mut out, MAX_MESSAGE).unwrap() {
+            let update = read(frame.body, ctx);
+            prop_assert!(update.faults.is_empty(), "{:?}", update.faults);
+            got4.extend(update.announced_paths_v4());
+            got6.extend(update.announced_paths_v6());
+            gone4.extend(update.withdrawn_paths_v4());
+            gone6.extend(update.withdrawn_paths_v6());
+        }
+        let want4: Vec<_> = match add_path[0] {
+            true => paths4,
+            false => nets4().map(|net| (PathId(0), net)).collect(),
+        };
+        let want6: Vec<_> = match add_path[1] {
+            true => paths6,
+            false => nets6().map(|net| (PathId(0), net)).collect(),
+        };
+        prop_assert_eq!(&got4, &want4);
+        prop_assert_eq!(gone4, want4);
+        prop_assert_eq!(&got6, &want6);
+        prop_assert_eq!(gone6, want6);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::build::*;
-use crate::types::{Family, NextHop};
+use crate::types::{Family, NextHop, PathId};
 use crate::wire::*;
 
 fn v4(list: &[&str]) -> Vec<Ipv4Net> {
@@ -33,6 +33,63 @@ fn classic_update_announces_and_withdraws() {
     assert_eq!(update.next_hop(Family::Ipv6Unicast), None);
     assert_eq!(update.end_of_rib(), None);
     assert!(!update.is_empty());
+}
+
+#[test]
+fn only_a_family_that_agreed_on_them_is_read_with_path_identifiers() {
+    let ids = DecodeContext {
+        add_path: [true, false],
+        ..EXTERNAL
+    };
+    let reach = attr(0x80, 14, &mp_reach(2, &global(1), &[16, 0x20, 1]));
+    let mut attrs = mandatory(EXTERNAL);
+    attrs.push(reach);
+    let withdrawn = [0, 0, 0, 7, 8, 9];
+    let announced = [0, 0, 0, 0, 16, 10, 1, 0, 0, 0, 9, 16, 10, 1];
+    let update = read(body(&withdrawn, &attrs, &announced), ids);
+    let net = v4(&["10.1.0.0/16"])[0];
+    let paths = [(PathId(0), net), (PathId(9), net)];
+    assert!(update.announced_paths_v4().eq(paths));
+    let gone = [(PathId(7), v4(&["9.0.0.0/8"])[0])];
+    assert!(update.withdrawn_paths_v4().eq(gone));
+    let plain = [(PathId(0), v6(&["2001::/16"])[0])];
+    assert!(update.announced_paths_v6().eq(plain));
+    // octets that are no prefixes to whom they stand for such alone
+    assert!(decode_update(body(&withdrawn, &attrs, &announced), EXTERNAL).is_err());
+}
+
+#[test]
+fn a_path_identifier_that_ends_early_costs_the_session() {
+    let ids = DecodeContext {
+        add_path: [true, true],
+        ..EXTERNAL
+    };
+    for cut in [&[0][..], &[0, 0, 0], &[0, 0, 0, 1], &[0, 0, 0, 1, 16, 10]] {
+        for mp in [false, true] {
+            let mut attrs = mandatory(EXTERNAL);
+            let classic = if mp { &[][..] } else { cut };
+            if mp {
+                attrs.push(attr(0x80, 14, &mp_reach(2, &global(1), cut)));
+            }
+            assert!(decode_update(body(&[], &attrs, classic), ids).is_err());
+            assert!(decode_update(body(classic, &attrs, &[]), ids).is_err());
+        }
+    }
+}
+
+#[test]
+fn treat_as_withdraw_withdraws_each_path() {
+    let ids = DecodeContext {
+        add_path: [true, true],
+        ..EXTERNAL
+    };
+    let attrs = [origin(), next_hop()];
+    let announced = [0, 0, 0, 1, 16, 10, 1, 0, 0, 0, 2, 16, 10, 1];
+    let update = read(body(&[], &attrs, &announced), ids);
+    assert_eq!(update.action, UpdateAction::TreatAsWithdraw);
+    let net = v4(&["10.1.0.0/16"])[0];
+    let paths = [(PathId(1), net), (PathId(2), net)];
+    assert!(update.withdrawn_paths_v4().eq(paths));
 }
 
 #[test]

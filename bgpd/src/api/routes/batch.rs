@@ -95,6 +95,7 @@ fn installed(entries: &[RouteEntry]) -> HashSet<IpNet> {
 fn path(entry: &RouteEntry, installed: &HashSet<IpNet>) -> v1::Path {
     v1::Path {
         prefix: entry.prefix.to_string(),
+        path_id: entry.path_id.map(|id| id.0),
         best: entry.best,
         multipath: entry.multipath,
         rejected_by: rejected_by(entry.verdict, entry.rejected_by.as_deref()),

@@ -24,19 +24,18 @@ pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
     for path in &story.paths {
         candidates.push(candidate(&story, path, best, named(path.peer)));
     }
-    let told = story
-        .advertised_to
-        .iter()
-        .map(|(peer, _)| v1::Announcement {
-            peer: named(*peer),
-            advertised: true,
-            reason: String::new(),
-        });
+    let told = story.advertised_to.iter().map(|sent| v1::Announcement {
+        peer: named(sent.to),
+        path_id: sent.path_id.map(|id| id.0),
+        advertised: true,
+        reason: String::new(),
+    });
     let not_told = story
         .not_advertised_to
         .iter()
         .map(|(peer, why)| v1::Announcement {
             peer: named(*peer),
+            path_id: None,
             advertised: false,
             reason: reason(why),
         });
@@ -81,6 +80,7 @@ fn candidate(
         attributes: Some(attrs(path).into()),
         path: Some(v1::Path {
             prefix: story.prefix.to_string(),
+            path_id: path.path_id.map(|id| id.0),
             best: is_best,
             multipath,
             rejected_by: rejected_by(path.verdict, path.rule.as_deref()),

@@ -17,6 +17,7 @@ fn batch(bytes: usize) -> Batch {
         external: true,
         families: [true; 2],
         extended_next_hop: false,
+        add_path: [false; 2],
     };
     let end_of_rib = Bytes::from_static(&[0, 0, 0, 0]);
     Batch {
