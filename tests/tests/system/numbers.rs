@@ -60,6 +60,53 @@ fn a_local_as_is_what_they_know_us_by<R: Router>() {
     });
 }
 
+#[test]
+fn a_peer_added_by_command_has_its_rules() {
+    let lab = Lab::new();
+    let host = lab.host("us");
+    let us = Godwit::start(&host, "[router]\nasn = 64512\nrouter-id = \"10.0.0.1\"\n");
+    let add = "peer add 10.0.0.2 --remote-as 65002 --local-as 64501 --replace-as --allow-as-in 1 \
+               --as-override --remove-private-as all --enforce-first-as false --as-set accept \
+               --max-as-path-length 50 --role customer --role-strict --send-communities large";
+    let add: Vec<&str> = add.split_whitespace().collect();
+    us.cli(&add).expect("the peer is added");
+    let shown = us.json(&["peer", "show", "10.0.0.2"]);
+    let path = &shown["peer"]["path"];
+    let expected = serde_json::json!({
+        "local_as": { "asn": 64501, "no_prepend": false, "replace_as": true },
+        "allow_as_in": 1,
+        "as_override": true,
+        "remove_private_as": "all",
+        "enforce_first_as": false,
+        "accept_as_set": true,
+        "max_as_path_length": 50,
+        "role": "customer",
+        "role_strict": true,
+        "send_communities": { "kinds": ["large"] },
+    });
+    assert_eq!(*path, expected);
+    assert_eq!(shown["peer"]["local_asn"], 64501);
+    let text = us.cli(&["peer", "show", "10.0.0.2"]).expect("it is shown");
+    for part in [
+        "role: customer, strict",
+        "local AS 64501 replace-as",
+        "communities sent: large",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let wrong = [
+        "peer",
+        "add",
+        "10.0.0.3",
+        "--remote-as",
+        "internal",
+        "--role",
+        "peer",
+    ];
+    let said = us.cli(&wrong).expect_err("roles are for external peers");
+    assert!(said.contains("an internal peer has no role"), "{said}");
+}
+
 with_every_router!(a_local_as_is_what_they_know_us_by);
 
 fn net(text: &str) -> IpNet {

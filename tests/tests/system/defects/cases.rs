@@ -213,6 +213,16 @@ impl Attribute {
             "7606 §3 c",
             wrong(0x40),
         );
+        let long = [&[self.flags | 0x10, self.code, 0, right as u8], self.sound].concat();
+        let odd = attribute(self.flags | 0x0f, self.code, self.sound);
+        let (none, source_of_none) = (self.copy_cost, "4271 §4.3");
+        add(
+            "none: Extended Length, though short",
+            none,
+            source_of_none,
+            long,
+        );
+        add("none: unused flag bits are set", none, source_of_none, odd);
         if right > 0 {
             add("empty", cost, source, with_length(0));
         }
