@@ -26,6 +26,9 @@ impl Rng {
     }
 }
 
+/// How long TCP sends again what nobody acknowledges; in truth 15 minutes.
+const TCP_PATIENCE: Duration = Duration::from_secs(100);
+
 /// One TCP connection. Index 0 or 1 is a side.
 struct Link {
     ends: [Option<ConnId>; 2],
@@ -33,6 +36,10 @@ struct Link {
     latest: [Duration; 2],
     /// The side has closed; what still arrives there is dropped.
     closed: [bool; 2],
+    /// Nothing that is on its way to the side arrives any more, and nobody is told.
+    lost: [bool; 2],
+    /// The network holds back what goes to the side until then.
+    held: [Duration; 2],
     delay: Duration,
 }
 
@@ -43,6 +50,8 @@ enum Happening {
     Refused,
     Data(Vec<u8>),
     Fin,
+    /// What it sent was never acknowledged.
+    TimedOut,
 }
 
 /// Time, order of creation, link, receiving side, what.
@@ -128,6 +137,45 @@ impl Pair {
         }
     }
 
+    /// A connection on which nothing arrives any more, at one side or at both.
+    pub(super) fn lose(&mut self) {
+        if let Some(link) = self.any_link() {
+            let sides = [[true, true], [true, false], [false, true]];
+            let lost = sides[self.rng.below(3) as usize];
+            self.links[link].lost = lost;
+        }
+    }
+
+    /// A connection whose one direction stands still for a while: a NOTIFICATION
+    /// and the end of the stream come later than all that the next one brings.
+    pub(super) fn stall(&mut self) {
+        if let Some(link) = self.any_link() {
+            let to = self.rng.below(2) as usize;
+            let until = self.now + Duration::from_millis(self.rng.below(20_000));
+            self.links[link].held[to] = until;
+        }
+    }
+
+    /// One of the latest connections.
+    fn any_link(&mut self) -> Option<usize> {
+        let n = self.links.len().min(3) as u64;
+        (n > 0).then(|| self.links.len() - 1 - self.rng.below(n) as usize)
+    }
+
+    /// The peer's next message on one of the side's connections, whatever state
+    /// that is in.
+    pub(super) fn inject(&mut self, side: usize, bytes: &Bytes) {
+        let conns: Vec<ConnId> = self.sides[side].links.keys().copied().collect();
+        if conns.is_empty() {
+            return;
+        }
+        let conn = conns[self.rng.below(conns.len() as u64) as usize];
+        self.sides[side]
+            .session
+            .handle_frame(conn, frame(bytes), self.now);
+        self.drain(side);
+    }
+
     /// The side vanishes without a word and comes back with an empty memory.
     pub(super) fn crash(&mut self, side: usize, seed: u64) {
         let config = self.sides[side].session.config().clone();
@@ -184,8 +232,12 @@ impl Pair {
     fn transmit(&mut self, link: usize, to: usize, what: Happening) {
         let jitter = Duration::from_micros(self.rng.below(self.max_delay * 300 + 1));
         let here = &mut self.links[link];
-        let at = (self.now + here.delay + jitter).max(here.latest[to]);
+        let at = self.now + here.delay + jitter;
+        let at = at.max(here.latest[to]).max(here.held[to]);
         here.latest[to] = at;
+        if here.lost != [false; 2] {
+            self.schedule(self.now + TCP_PATIENCE, link, 1 - to, Happening::TimedOut);
+        }
         self.schedule(at, link, to, what);
     }
 
@@ -197,6 +249,9 @@ impl Pair {
     }
 
     fn happen(&mut self, link: usize, side: usize, what: Happening) {
+        if self.links[link].lost[side] && what != Happening::TimedOut {
+            return;
+        }
         let end = self.links[link].ends[side];
         match what {
             Happening::Syn => return self.syn(link, side),
@@ -219,7 +274,7 @@ impl Pair {
                 self.input(side, Input::ConnectFailed(conn, "refused".into()));
             }
             Happening::Data(bytes) => self.data(side, conn, &bytes),
-            Happening::Fin | Happening::Syn => {
+            Happening::Fin | Happening::TimedOut | Happening::Syn => {
                 self.links[link].closed[side] = true;
                 self.input(side, Input::Closed(conn, "closed by peer".into()));
             }
@@ -297,6 +352,8 @@ impl Pair {
                     ends,
                     latest: [Duration::ZERO; 2],
                     closed: [false; 2],
+                    lost: [false; 2],
+                    held: [Duration::ZERO; 2],
                     delay,
                 });
                 self.sides[side].links.insert(conn, link);

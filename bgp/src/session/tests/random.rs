@@ -4,7 +4,15 @@
 use super::pair::{Pair, Rng};
 use super::*;
 
+/// With `GODWIT_SOAK` set, ten times as many; `GODWIT_SEED` is the first.
 const SCHEDULES: u64 = 10_000;
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let from = number("GODWIT_SEED").unwrap_or(0);
+    let soak = std::env::var_os("GODWIT_SOAK").is_some();
+    from..from + SCHEDULES * if soak { 10 } else { 1 }
+}
 
 fn random_config(mut config: SessionConfig, rng: &mut Rng) -> SessionConfig {
     config.hold_time = secs([0, 3, 9, 90][rng.below(4) as usize]);
@@ -52,7 +60,47 @@ fn troubled(seed: u64) -> Pair {
 
 fn trouble(pair: &mut Pair, rng: &mut Rng) {
     let side = rng.below(2) as usize;
-    match rng.below(6) {
+    match rng.below(15) {
+        6 => flap(pair, rng),
+        7 => {
+            // Both at once: their connections cross.
+            let message = String::from("both");
+            let subcode = 4;
+            for side in [0, 1] {
+                let message = message.clone();
+                pair.input(side, Input::Reset { subcode, message });
+            }
+        }
+        8 => {
+            let (code, subcode) = (1 + rng.below(8) as u8, rng.below(12) as u8);
+            pair.inject(side, &Notification::new(code, subcode).encode());
+        }
+        9 => {
+            let fault = Notification::max_prefixes(Family::Ipv4Unicast.afi_safi(), 10);
+            let pause = rng.chance(50).then(|| secs(1 + rng.below(30)));
+            pair.input(side, Input::Hold { fault, pause });
+            if pause.is_none() || rng.chance(30) {
+                pair.run_for(millis(rng.below(5000)));
+                pair.input(side, Input::ManualStart);
+            }
+        }
+        10 => {
+            for _ in 0..1 + rng.below(3) {
+                pair.sides[side]
+                    .session
+                    .request_refresh(Family::Ipv4Unicast);
+                pair.run_for(millis(rng.below(100)));
+            }
+        }
+        11 => {
+            let subtype = rng.below(4) as u8;
+            let afi_safi = Family::Ipv6Unicast.afi_safi();
+            let refresh = wire::RouteRefresh { afi_safi, subtype };
+            pair.inject(side, &refresh.encode());
+        }
+        12 => pair.lose(),
+        13 => pair.stall(),
+        14 => pair.inject(side, &wire::keepalive()),
         0 => pair.cut(),
         1 => pair.crash(side, rng.next()),
         2 => pair.input(
@@ -79,6 +127,14 @@ fn trouble(pair: &mut Pair, rng: &mut Rng) {
     }
 }
 
+/// The link goes up and down.
+fn flap(pair: &mut Pair, rng: &mut Rng) {
+    for _ in 0..2 + rng.below(8) {
+        pair.cut();
+        pair.run_for(millis(rng.below(800)));
+    }
+}
+
 /// Runs until joined and still so five seconds later.
 fn settles_within(pair: &mut Pair, limit: Duration) -> bool {
     let end = pair.now + limit;
@@ -96,7 +152,7 @@ fn settles_within(pair: &mut Pair, limit: Duration) -> bool {
 
 #[test]
 fn every_random_schedule_ends_established_on_one_connection() {
-    for seed in 0..SCHEDULES {
+    for seed in seeds() {
         let mut pair = troubled(seed);
         assert!(
             settles_within(&mut pair, secs(600)),
@@ -106,6 +162,25 @@ fn every_random_schedule_ends_established_on_one_connection() {
             pair.sides[0].reports,
             pair.sides[1].reports,
         );
+        // Whatever ended before has said why, and nothing is waited for now.
+        for side in &pair.sides {
+            assert!(side.reasons.len() < side.ups, "seed {seed}");
+            assert_eq!(side.session.waiting(), None, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn at_every_moment_a_session_that_is_not_up_says_what_it_waits_for() {
+    for seed in 0..300 {
+        let mut pair = troubled(seed);
+        for _ in 0..100 {
+            pair.run_for(millis(200));
+            for side in &pair.sides {
+                let up = side.session.state() == State::Established;
+                assert_eq!(side.session.waiting().is_none(), up, "seed {seed}");
+            }
+        }
     }
 }
 
