@@ -127,6 +127,9 @@ pub struct Add {
     /// As `9s`; 0s: no keepalives.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     hold_time: Option<Duration>,
+    /// How long it may take nothing of what we send (RFC 9687).
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    send_hold_time: Option<Duration>,
     /// How long stale routes stay where it does not end a refresh (RFC 7313).
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     refresh_timeout: Option<Duration>,
@@ -337,6 +340,7 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         disabled: add.disabled.then_some(true),
         hold_time: span("hold-time", add.hold_time)?,
         refresh_timeout: span("refresh-timeout", add.refresh_timeout)?,
+        send_hold_time: span("send-hold-time", add.send_hold_time)?,
         local_address: add.local_address.clone().unwrap_or_default(),
         port: add.port.map(u32::from),
         route_reflector_client: add.route_reflector_client.then_some(true),

@@ -165,6 +165,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         hold_time,
         keepalive,
         connect_retry,
+        send_hold_time,
         refresh_timeout,
         passive,
         port,
@@ -349,6 +350,11 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         (
             "connect-retry",
             *connect_retry != new.connect_retry,
+            Effect::NextConnection,
+        ),
+        (
+            "send-hold-time",
+            *send_hold_time != new.send_hold_time,
             Effect::NextConnection,
         ),
         (

@@ -113,6 +113,8 @@ pub struct PeerConfig {
     /// `None`: a third of the negotiated hold time.
     pub keepalive: Option<Duration>,
     pub connect_retry: Duration,
+    /// `None`: the larger of 8 min and twice the hold time (RFC 9687 §3.2).
+    pub send_hold_time: Option<Duration>,
     /// Of an enhanced refresh that the peer does not end (RFC 7313 §4).
     pub refresh_timeout: Duration,
     /// Never connects, only accepts. Always set on a range.

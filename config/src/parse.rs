@@ -280,6 +280,7 @@ fn settings(table: &Table<'_>, policies: &PolicySet, warnings: &Problems) -> Pee
         hold_time: take!("hold-time", values::hold_time),
         keepalive: take!("keepalive", values::duration_within(second, HOUR * 6)),
         connect_retry: take!("connect-retry", values::duration_within(second, HOUR)),
+        send_hold_time: take!("send-hold-time", values::duration_within(second, HOUR * 24)),
         refresh_timeout: take!("refresh-timeout", values::duration_within(second, HOUR)),
         passive: take!("passive", values::boolean),
         port: take!("port", values::number(1..=u16::MAX)),

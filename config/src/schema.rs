@@ -232,6 +232,12 @@ static PEER_COMMON: &[Key] = &[
         "Wait between attempts to connect.",
     ),
     key(
+        "send-hold-time",
+        "duration",
+        "the larger of `\"8m\"` and twice the hold time",
+        "How long the neighbour may take nothing of what we send before the session ends (RFC 9687); longer than `hold-time`.",
+    ),
+    key(
         "refresh-timeout",
         "duration",
         "`\"6m\"`",
@@ -894,6 +900,7 @@ mod tests {
             "hold-time" => ["'30s'", "'60s'"],
             "keepalive" => ["'2s'", "'3s'"],
             "connect-retry" | "refresh-timeout" => ["'20s'", "'30s'"],
+            "send-hold-time" => ["'10m'", "'20m'"],
             "passive" | "disabled" | "next-hop-self" => ["true", "false"],
             "as-override" | "enforce-first-as" | "role-strict" => ["true", "false"],
             "blackhole-community" | "graceful-shutdown" | "extended-next-hop" => ["true", "false"],

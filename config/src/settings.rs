@@ -28,6 +28,7 @@ pub struct PeerSettings {
     pub keepalive: Option<Duration>,
     pub connect_retry: Option<Duration>,
     pub refresh_timeout: Option<Duration>,
+    pub send_hold_time: Option<Duration>,
     pub passive: Option<bool>,
     pub port: Option<u16>,
     pub local_address: Option<IpAddr>,
@@ -212,6 +213,15 @@ impl Resolver<'_> {
         let client = merged.take(|s| &s.route_reflector_client).unwrap_or(false);
         self.check_key(key, &merged, &mut problems);
         check_timers(hold_time, keepalive, &merged, &mut problems);
+        let send_hold_time = merged.take(|s| &s.send_hold_time);
+        if send_hold_time.is_some_and(|time| time <= hold_time) {
+            let problem = Problem::new(
+                "the send hold time is not longer than the hold time",
+                "set more than the hold time, or leave it out (RFC 9687 §5)",
+            );
+            let label = format!("the hold time is {} s", hold_time.as_secs());
+            problems.push(merged.at("send-hold-time", problem.label(label)));
+        }
         check_local_address(key, local_address, &merged, &mut problems);
         if client && external {
             let problem = Problem::new(
@@ -274,6 +284,7 @@ impl Resolver<'_> {
             hold_time,
             keepalive,
             connect_retry: merged.take(|s| &s.connect_retry).unwrap_or(CONNECT_RETRY),
+            send_hold_time,
             refresh_timeout: merged
                 .take(|s| &s.refresh_timeout)
                 .unwrap_or(REFRESH_TIMEOUT),

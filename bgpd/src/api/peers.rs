@@ -417,6 +417,7 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             remote_as: some(spec.remote_as).map(|t| remote_as(&t)).transpose()?,
             hold_time: span("peer.hold_time", spec.hold_time)?,
             refresh_timeout: span("peer.refresh_timeout", spec.refresh_timeout)?,
+            send_hold_time: span("peer.send_hold_time", spec.send_hold_time)?,
             passive: spec.passive,
             port: spec.port.map(|n| small(n, "peer.port")).transpose()?,
             local_address,

@@ -90,6 +90,7 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         hold_time: peer.hold_time,
         keepalive: peer.keepalive,
         connect_retry: peer.connect_retry,
+        send_hold: peer.send_hold_time,
         refresh_hold: peer.refresh_timeout,
         passive: peer.passive,
         add_path: peer.add_path.map(|add_path| AddPath {

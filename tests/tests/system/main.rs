@@ -31,6 +31,7 @@ mod history;
 mod hostile;
 mod kernel;
 mod limits;
+mod load;
 mod malformed;
 mod numbers;
 mod operation;
