@@ -102,6 +102,8 @@ fn field_names_of_a_peer_stay() {
             "state_since",
             "timers",
             "transport",
+            "waiting_for",
+            "waiting_until",
             "weight",
         ]
     );
