@@ -155,6 +155,9 @@ struct Pieces<A> {
     /// First address of each piece, ascending; lower addresses match nothing.
     starts: Box<[A]>,
     lengths: Box<[Lengths]>,
+    /// How many pieces begin below each value of the leading bits, about as many
+    /// values as pieces: leaves few to search.
+    buckets: Box<[u32]>,
 }
 
 impl<A> Default for Pieces<A> {
@@ -162,9 +165,31 @@ impl<A> Default for Pieces<A> {
         Pieces {
             starts: Box::default(),
             lengths: Box::default(),
+            buckets: Box::default(),
         }
     }
 }
+
+/// An address as a number.
+trait Bits: Copy + Ord {
+    /// The number that its first `count` bits are.
+    fn leading(self, count: u32) -> usize;
+}
+
+impl Bits for u32 {
+    fn leading(self, count: u32) -> usize {
+        self.checked_shr(u32::BITS - count).unwrap_or(0) as usize
+    }
+}
+
+impl Bits for u128 {
+    fn leading(self, count: u32) -> usize {
+        self.checked_shr(u128::BITS - count).unwrap_or(0) as usize
+    }
+}
+
+/// Values of the leading bits at most, as bits.
+const MAX_BUCKET_BITS: u32 = 16;
 
 /// A set of prefix lengths, 0 to 128.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,7 +239,7 @@ impl Lengths {
     }
 }
 
-impl<A: Copy + Ord> Pieces<A> {
+impl<A: Bits> Pieces<A> {
     /// `ranges`: first and last address, lengths. Prefixes nest or are disjoint,
     /// so a stack of the open ones is enough.
     fn build(mut ranges: Vec<(A, A, Lengths)>, after: impl Fn(A) -> Option<A>) -> Self {
@@ -255,14 +280,26 @@ impl<A: Copy + Ord> Pieces<A> {
         while !open.is_empty() {
             close(&mut pieces, &mut open);
         }
+        let starts: Box<[A]> = pieces.iter().map(|p| p.0).collect();
+        let bits = Self::bucket_bits(starts.len());
+        let below = |value: usize| starts.partition_point(|start| start.leading(bits) < value);
         Pieces {
-            starts: pieces.iter().map(|p| p.0).collect(),
+            buckets: (0..=1 << bits).map(|value| below(value) as u32).collect(),
             lengths: pieces.iter().map(|p| p.1).collect(),
+            starts,
         }
     }
 
+    fn bucket_bits(pieces: usize) -> u32 {
+        (usize::BITS - pieces.leading_zeros()).min(MAX_BUCKET_BITS)
+    }
+
     fn contains(&self, first: A, len: u8) -> bool {
-        let index = self.starts.partition_point(|start| *start <= first);
+        let bucket = first.leading(Self::bucket_bits(self.starts.len()));
+        let bound = |at: usize| self.buckets.get(at).map_or(0, |n| *n as usize);
+        let (from, to) = (bound(bucket), bound(bucket + 1));
+        let within = self.starts.get(from..to).unwrap_or_default();
+        let index = from + within.partition_point(|start| *start <= first);
         index
             .checked_sub(1)
             .and_then(|i| self.lengths.get(i))
