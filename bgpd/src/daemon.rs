@@ -187,6 +187,7 @@ impl Engine {
             rib: shared.rib.clone(),
             registry: Arc::clone(&shared.registry),
             interfaces: self.interfaces,
+            links: Arc::default(),
         };
         let inputs = Inputs {
             commands: commands_in,
@@ -194,7 +195,7 @@ impl Engine {
             notices: self.notices,
             listeners: Listeners::new(strangers),
         };
-        if let Err(e) = links::spawn(Arc::clone(&shared.registry)) {
+        if let Err(e) = links::spawn(Arc::clone(&context.links), Arc::clone(&shared.registry)) {
             warn!("cannot watch links: {e}");
         }
         let control = Control::new(commands, Arc::clone(&shared));

@@ -67,6 +67,12 @@ impl Interfaces {
         self.host().place(local, remote)
     }
 
+    /// Whether the address is one of ours on this interface.
+    pub fn has(&self, address: IpAddr, interface: u32) -> bool {
+        let ours = |a: &Address| a.local == address && a.interface == interface;
+        self.host().addresses.iter().any(ours)
+    }
+
     /// The first IPv4 address that is neither loopback nor link-local.
     pub fn first_global_v4(&self) -> Option<Ipv4Addr> {
         self.host()

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod command;
 pub mod control;
 pub mod daemon;
+mod discovery;
 mod explain;
 mod identity;
 mod interfaces;

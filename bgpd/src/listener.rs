@@ -87,7 +87,7 @@ pub async fn serve(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => dispatch(stream, from.ip(), &registry, &gate, &strangers),
+            Ok((stream, from)) => dispatch(stream, from, &registry, &gate, &strangers),
             Err(e) if is_the_peers(&e) => debug!("a connection ended before it was accepted: {e}"),
             Err(e) => {
                 warn!("cannot accept connections, trying again: {e}");
@@ -101,13 +101,14 @@ pub async fn serve(
 /// closed, and one too many from its address: the neighbour tries again.
 fn dispatch(
     stream: TcpStream,
-    address: IpAddr,
+    from: SocketAddr,
     registry: &Registry,
     gate: &Gate,
     strangers: &mpsc::Sender<Stranger>,
 ) {
+    let address = from.ip();
     let now = clock::now();
-    let refused = match registry.entry(address) {
+    let refused = match registry.caller(from) {
         Some(entry) if gate.admits_peer(&entry.view.budget, now) => entry
             .commands
             .try_send(PeerCommand::Accepted(stream))
@@ -124,7 +125,7 @@ fn dispatch(
         None => return,
     };
     if refused {
-        debug!(peer = %address, "closed a connection: too many at once");
+        debug!(peer = %from, "closed a connection: too many at once");
     }
 }
 

@@ -13,8 +13,10 @@ use godwit_config::PeerConfig;
 use godwit_rib::PeerId;
 use ipnet::IpNet;
 
+use crate::discovery::Finding;
 use crate::listener::Budget;
 use crate::netstat::Drops;
+use crate::peer::PeerName;
 use crate::peer::history::History;
 use crate::ribthread::Port;
 use crate::sync::lock;
@@ -33,7 +35,11 @@ pub enum PeerOrigin {
 /// One peer, as it stands.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
+    pub name: PeerName,
+    /// Of the neighbour; `::`: not found yet.
     pub address: IpAddr,
+    /// Where the neighbour is found by router advertisements.
+    pub finding: Option<Finding>,
     pub origin: PeerOrigin,
     /// By the file or, against it, by command.
     pub disabled: bool,
@@ -184,5 +190,5 @@ impl PeerView {
 pub enum PeerEvent {
     /// Appeared, or changed.
     Changed(Arc<PeerStatus>),
-    Removed(IpAddr),
+    Removed(PeerName),
 }

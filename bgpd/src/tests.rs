@@ -79,14 +79,14 @@ impl Node {
     async fn until(&self, peer: Ipv4Addr, what: &str, is: impl Fn(&PeerStatus) -> bool) {
         let found = timeout(PATIENCE, async {
             loop {
-                let view = self.control.peer(peer.into());
+                let view = self.control.peer(peer);
                 if view.is_some_and(|v| is(&v.status())) {
                     return;
                 }
                 sleep(Duration::from_millis(10)).await;
             }
         });
-        let status = || self.control.peer(peer.into()).map(|v| v.status());
+        let status = || self.control.peer(peer).map(|v| v.status());
         assert!(found.await.is_ok(), "not {what}: {:?}", status());
     }
 
@@ -139,7 +139,7 @@ impl Node {
     }
 
     fn sessions_had(&self, peer: Ipv4Addr) -> u64 {
-        let view = self.control.peer(peer.into()).unwrap();
+        let view = self.control.peer(peer).unwrap();
         view.figures().messages.established
     }
 }
@@ -356,7 +356,7 @@ async fn a_peer_added_by_command_survives_a_reload() {
     let left = Node::start(&(router(65001, a) + &originate("2001:db8:1::/48"))).await;
     let right = Node::start(&(router(65002, b) + &peer(b, a, 65001, "passive = true"))).await;
     let new = NewPeer {
-        address: b.into(),
+        name: b.into(),
         group: None,
         settings: godwit_config::PeerSettings {
             remote_as: Some(godwit_config::RemoteAs::External),
@@ -380,7 +380,7 @@ async fn a_peer_added_by_command_survives_a_reload() {
         .remove_peer(b.into(), String::new())
         .await
         .unwrap();
-    assert!(left.control.peer(b.into()).is_none());
+    assert!(left.control.peer(b).is_none());
     right.until_routes(&[]).await;
 }
 
@@ -394,13 +394,13 @@ async fn a_neighbour_from_a_range_is_a_peer_while_it_is_connected() {
     let calling = router(65002, b) + &peer(b, a, 65001, "") + &originate("2001:db8:2::/48");
     let right = Node::start(&calling).await;
     left.established(b).await;
-    let origin = left.control.peer(b.into()).unwrap().status().origin;
+    let origin = left.control.peer(b).unwrap().status().origin;
     assert!(matches!(origin, PeerOrigin::Range(_)), "{origin:?}");
     left.until_routes(&["2001:db8:2::/48"]).await;
     right.control.stop().await;
     left.until_routes(&[]).await;
     let gone = timeout(PATIENCE, async {
-        while left.control.peer(b.into()).is_some() {
+        while left.control.peer(b).is_some() {
             sleep(Duration::from_millis(10)).await;
         }
     });
@@ -434,7 +434,7 @@ async fn a_refresh_brings_back_what_is_there() {
     right
         .until_routes(&["2001:db8:1::/48", "2001:db8:2::/48"])
         .await;
-    let view = left.control.peer(b.into()).unwrap();
+    let view = left.control.peer(b).unwrap();
     let before = view.figures().messages;
     left.control.refresh_in(b.into(), Vec::new()).await.unwrap();
     let again = timeout(PATIENCE, async {

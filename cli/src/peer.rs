@@ -109,6 +109,7 @@ impl FamilyArg {
 /// What is left out comes from the group, else is the default.
 #[derive(Debug, clap::Args)]
 pub struct Add {
+    /// Of the neighbour; or the interface that it is on, such as `eth1`.
     address: String,
     /// A number, `external` or `internal`.
     #[arg(long, value_name = "AS", required_unless_present = "group")]
@@ -401,13 +402,18 @@ fn row(peer: &Peer) -> [Cell; 8] {
 /// The description, and what is remarkable about the peer.
 fn described(peer: &Peer) -> String {
     let mut parts = Vec::new();
+    if !peer.neighbour.is_empty() {
+        parts.push(peer.neighbour.clone());
+    }
     if !peer.description.is_empty() {
         parts.push(peer.description.clone());
     }
     if peer.source() == PeerSource::Runtime {
         parts.push("(added at run time)".into());
     }
-    if peer.state() != SessionState::Established
+    if !peer.note.is_empty() && !peer.disabled {
+        parts.push(format!("({})", peer.note));
+    } else if peer.state() != SessionState::Established
         && !peer.disabled
         && let Some(error) = &peer.last_error
     {

@@ -64,7 +64,7 @@ const EFFECTS: &str = "
 ## What a change of each key does
 
 The daemon compares the new file with what runs and touches only what differs. A `[[peer]]` that comes or goes, or whose
-`address` or `range` changes, is another peer. `[[originate]]`, policies and sets are applied while running: what was
+`address`, `interface` or `range` changes, is another peer. `[[originate]]`, policies and sets are applied while running: what was
 received is judged anew and peers are sent the difference.
 `local-address` and `remote-as` leave a session alone that has that address, or that AS, already.
 ";
@@ -127,7 +127,7 @@ mod tests {
         let sample = crate::parse("sample", SAMPLE).unwrap();
         let told = peer_keys(&sample.peers[0]);
         // What names the peer, and tables whose keys stand for themselves.
-        let names = ["address", "range"];
+        let names = ["address", "interface", "range"];
         for key in PEER.all_keys().filter(|k| k.status != Status::Planned) {
             let known = told.iter().any(|(name, _)| *name == key.name);
             assert!(known || names.contains(&key.name), "{}", key.name);

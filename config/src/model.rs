@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_bgp::{Asn, Family, RouterId, SendPaths};
+use godwit_bgp::{Asn, Family, InterfaceName, RouterId, SendPaths};
 use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
 use ipnet::IpNet;
 
@@ -61,10 +61,12 @@ pub struct OriginateConfig {
     pub blackhole: bool,
 }
 
-/// What names a peer: one neighbour, or all that call from a range.
+/// What names a peer: one neighbour, the one on an interface, or all that call
+/// from a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PeerKey {
     Address(IpAddr),
+    Interface(InterfaceName),
     Range(IpNet),
 }
 
@@ -72,6 +74,7 @@ impl fmt::Display for PeerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PeerKey::Address(address) => address.fmt(f),
+            PeerKey::Interface(interface) => interface.fmt(f),
             PeerKey::Range(range) => range.fmt(f),
         }
     }

@@ -441,12 +441,13 @@ fn warn_of_foreign_keys(
         .filter(|peer| peer.password.is_some())
         .filter_map(|peer| match peer.key {
             PeerKey::Range(range) => Some((range, peer.key)),
-            PeerKey::Address(_) => None,
+            PeerKey::Address(_) | PeerKey::Interface(_) => None,
         })
         .collect();
     for peer in peers.iter().filter(|peer| peer.password.is_none()) {
         let around = |range: &IpNet| match peer.key {
             PeerKey::Address(address) => range.contains(&address),
+            PeerKey::Interface(_) => false,
             PeerKey::Range(inner) => *range != inner && range.contains(&inner),
         };
         if let Some((range, key)) = keyed.iter().find(|(range, _)| around(range))
@@ -493,35 +494,48 @@ fn peer_group<'g>(
 }
 
 fn peer_key(table: &Table<'_>) -> Option<(PeerKey, Range<usize>)> {
-    match (table.key_span("address"), table.key_span("range")) {
-        (Some(address), Some(range)) => {
+    let given = ["address", "interface", "range"].map(|key| Some((key, table.key_span(key)?)));
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some((one, first)), Some((other, second))) => {
             let problem = Problem::new(
-                "a peer has an `address` or a `range`, not both",
+                format!(
+                    "a peer has an `{one}` or {} `{other}`, not both",
+                    article(other)
+                ),
                 "take one of them out, or write two `[[peer]]` tables",
             );
-            let problem = problem.at(range).label("this or").and(address, "this");
+            let problem = problem.at(second).label("this or").and(first, "this");
             table.problems().push(problem);
             None
         }
-        (None, None) => {
+        (None, _) => {
             let problem = Problem::new(
                 "a peer needs an `address`",
-                "add `address = \"ADDRESS\"`, or `range = \"PREFIX\"` for any neighbour from there",
+                "add `address = \"ADDRESS\"`, or `interface = \"NAME\"` for the one neighbour there, or `range = \"PREFIX\"` for any neighbour from there",
             );
             table
                 .problems()
                 .push(problem.at(table.span()).label("in this table"));
             None
         }
-        (Some(_), None) => {
+        (Some(("address", _)), None) => {
             let address = table.value("address", values::unicast)?;
             Some((PeerKey::Address(*address.get_ref()), address.span()))
         }
-        (None, Some(_)) => {
+        (Some(("interface", _)), None) => {
+            let interface = table.value("interface", values::peer_interface)?;
+            Some((PeerKey::Interface(*interface.get_ref()), interface.span()))
+        }
+        (Some(_), None) => {
             let range = table.value("range", values::prefix)?;
             Some((PeerKey::Range(*range.get_ref()), range.span()))
         }
     }
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with('r') { "a" } else { "an" }
 }
 
 /// RFC 8212 surprises whoever meets it first.

@@ -181,13 +181,19 @@ static PEER_ONLY: &[Key] = &[
     key(
         "address",
         "address",
-        "this or `range`",
+        "this, `interface` or `range`",
         "The neighbour's address.",
+    ),
+    key(
+        "interface",
+        "name",
+        "this, `address` or `range`",
+        "The one neighbour on this interface, found by IPv6 router advertisements, with which no address has to be configured on either side (\"unnumbered\").",
     ),
     key(
         "range",
         "prefix",
-        "this or `address`",
+        "this, `address` or `interface`",
         "Any neighbour that connects from here; we only accept. The longest range around an address counts, and an `address` of its own before all.",
     ),
     key(
@@ -439,7 +445,7 @@ pub(crate) static PEER_GROUP: Section = Section {
 
 pub(crate) static PEER: Section = Section {
     header: "[[peer]]",
-    doc: "A neighbour, or a range of them. One table each; takes every key of `[peer-group.NAME]` too.",
+    doc: "A neighbour, the one on an interface, or a range of them. One table each; takes every key of `[peer-group.NAME]` too.",
     keys: &[PEER_ONLY, PEER_COMMON, PEER_PATH],
 };
 

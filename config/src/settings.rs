@@ -298,7 +298,9 @@ impl Resolver<'_> {
             password: merged.take(|s| &s.password),
             limit: limit.unwrap_or(LIMIT),
             next_hop_self: merged.take(|s| &s.next_hop_self).unwrap_or(false),
-            extended_next_hop: merged.take(|s| &s.extended_next_hop).unwrap_or(false),
+            extended_next_hop: merged
+                .take(|s| &s.extended_next_hop)
+                .unwrap_or(matches!(key, PeerKey::Interface(_))),
             route_reflector_client: client,
             weight: merged.take(|s| &s.weight).unwrap_or(0),
             blackhole_community: merged.take(|s| &s.blackhole_community).unwrap_or(false),
@@ -352,6 +354,37 @@ impl Resolver<'_> {
                 problems.push(merged.at("range", problem));
             }
             PeerKey::Range(_) => {}
+            // The neighbour is on the link, and both ends have one address there.
+            PeerKey::Interface(interface) => {
+                let session = "the session is between the link-local addresses";
+                let signed = "keys of link-local addresses are not in this version";
+                for (key, given, why) in [
+                    ("multihop", merged.take(|s| &s.multihop).is_some(), session),
+                    (
+                        "local-address",
+                        merged.take(|s| &s.local_address).is_some(),
+                        session,
+                    ),
+                    (
+                        "local-interface",
+                        merged.take(|s| &s.local_interface).is_some(),
+                        session,
+                    ),
+                    (
+                        "password-file",
+                        merged.take(|s| &s.password).is_some(),
+                        signed,
+                    ),
+                ] {
+                    if given {
+                        let problem = Problem::new(
+                            format!("`{key}` is not for the neighbour on {interface}"),
+                            format!("take it out: {why}"),
+                        );
+                        problems.push(merged.at(key, problem.label("not on an interface")));
+                    }
+                }
+            }
         }
     }
 }
@@ -417,6 +450,8 @@ fn check_local_address(
 ) {
     let Some(local) = local else { return };
     let remote_is_v4 = match key {
+        // Complained about already.
+        PeerKey::Interface(_) => return,
         PeerKey::Address(address) => address.is_ipv4(),
         PeerKey::Range(range) => range.addr().is_ipv4(),
     };

@@ -75,6 +75,7 @@ impl Config {
             RemoteAs::External => Asn(0),
         };
         let interface = match peer.key {
+            PeerKey::Interface(interface) => Some(interface.as_str().into()),
             PeerKey::Address(_) | PeerKey::Range(_) => None,
         };
         Arc::new(Neighbour {

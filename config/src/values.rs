@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_bgp::{Asn, Family, RouterId, SendPaths};
+use godwit_bgp::{Asn, Family, InterfaceName, RouterId, SendPaths};
 use godwit_policy::route::{
     AsPathPattern, AsPathPatternError, CommunityPattern, CommunityPatternError, NumberRange,
     PrefixRange,
@@ -311,9 +311,9 @@ pub(crate) fn unicast(value: &DeValue<'_>) -> Read<IpAddr> {
     let address = address(value)?;
     match (address, no_neighbour(&address)) {
         (IpAddr::V6(a), _) if a.is_unicast_link_local() => Err(Wrong::new(
-            "a link-local neighbour is not in this version",
+            "a link-local address alone names no neighbour",
             "means nothing without an interface",
-            "use a global or unique local address",
+            "write `interface = \"NAME\"` instead: the neighbour there is found by its router advertisements",
         )),
         (_, Some(label)) => Err(Wrong::new(
             "no neighbour can have this address",
@@ -322,6 +322,19 @@ pub(crate) fn unicast(value: &DeValue<'_>) -> Read<IpAddr> {
         )),
         _ => Ok(address),
     }
+}
+
+/// The interface that names a peer.
+pub(crate) fn peer_interface(value: &DeValue<'_>) -> Read<InterfaceName> {
+    let name = interface(value)?;
+    let odd = |label: &str, help: String| Wrong::new("not the name of an interface", label, help);
+    if name.parse::<IpAddr>().is_ok() {
+        let help = format!("write `address = \"{name}\"` for the neighbour of that address");
+        return Err(odd("an address", help));
+    }
+    let help = "the `%` would make `fe80::1%NAME` ambiguous: give it another name";
+    name.parse()
+        .map_err(|()| odd("cannot name a peer", help.to_owned()))
 }
 
 /// Why no neighbour can have this address.

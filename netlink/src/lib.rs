@@ -18,6 +18,7 @@ pub mod netns;
 mod nexthop;
 mod request;
 mod route;
+mod router;
 pub mod sockopt;
 mod sys;
 pub mod sysctl;
@@ -31,6 +32,7 @@ pub use monitor::{Event, Monitor};
 pub use nexthop::{GroupMember, NextHopObject, NextHopTarget};
 pub use request::{Batch, Failure, RequestSocket};
 pub use route::{Route, RouteDump, RouteFilter, RouteHop, RouteKey, RouteTarget, RouteType};
+pub use router::{Heard, RouterSocket};
 pub use wait::{Waker, wait_readable};
 
 /// `RT_TABLE_MAIN`.

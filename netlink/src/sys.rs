@@ -5,6 +5,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::mem::size_of;
+use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -173,4 +174,89 @@ pub fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
 pub fn is_root() -> bool {
     // SAFETY: takes no arguments and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// A raw socket for ICMPv6 that never waits. The kernel checks and fills in
+/// the checksums (RFC 3542 §3.1).
+pub fn icmpv6_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers; the new descriptor is owned by nobody else.
+    unsafe {
+        let fd = check(libc::socket(libc::AF_INET6, kind, libc::IPPROTO_ICMPV6))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+pub fn send_to(fd: BorrowedFd<'_>, packet: &[u8], to: SocketAddrV6) -> io::Result<()> {
+    let to = libc::sockaddr_in6 {
+        sin6_family: libc::AF_INET6 as libc::sa_family_t,
+        sin6_port: to.port().to_be(),
+        sin6_flowinfo: to.flowinfo(),
+        sin6_addr: libc::in6_addr {
+            s6_addr: to.ip().octets(),
+        },
+        sin6_scope_id: to.scope_id(),
+    };
+    // SAFETY: the kernel reads the packet and the address, whose lengths are
+    // given and which live through the call.
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            packet.as_ptr().cast::<c_void>(),
+            packet.len(),
+            0,
+            (&raw const to).cast::<libc::sockaddr>(),
+            size_of::<libc::sockaddr_in6>() as libc::socklen_t,
+        )
+    };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// One datagram into `buffer`: its length, its sender, and the hop limit that
+/// it came with, where the socket was asked to tell. What does not fit is cut.
+pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Ipv6Addr, Option<u8>)> {
+    /// Room for several control messages, aligned as `struct cmsghdr` wants.
+    #[repr(C, align(8))]
+    struct Control([u8; 128]);
+    let mut control = Control([0; 128]);
+    // SAFETY: plain data of C, for which all zeros are valid.
+    let mut from: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+    let mut vector = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast::<c_void>(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: as above.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = (&raw mut from).cast::<c_void>();
+    message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast::<c_void>();
+    message.msg_controllen = size_of::<Control>();
+    // SAFETY: all that the message points to lives through the call, with its
+    // length given.
+    let length = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let mut hop_limit = None;
+    // SAFETY: the kernel has filled in `message`, whose control buffer is
+    // aligned and still alive; the macros stay within its length.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(h) = header.as_ref() {
+            let whole = h.cmsg_len >= libc::CMSG_LEN(size_of::<c_int>() as u32) as usize;
+            if (h.cmsg_level, h.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) && whole {
+                let value = libc::CMSG_DATA(header).cast::<c_int>().read_unaligned();
+                hop_limit = u8::try_from(value).ok();
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    Ok((
+        length.min(buffer.len()),
+        Ipv6Addr::from(from.sin6_addr.s6_addr),
+        hop_limit,
+    ))
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use godwit_netlink::{
-    Batch, Event, GroupMember, Monitor, NextHopTarget, RequestSocket, RouteFilter, RouteHop,
-    RouteKey, RouteTarget, RouteType, VethEnd, netns, sysctl, wait_readable,
+    Batch, Event, GroupMember, Heard, Monitor, NextHopTarget, RequestSocket, RouteFilter, RouteHop,
+    RouteKey, RouteTarget, RouteType, RouterSocket, VethEnd, netns, sysctl, wait_readable,
 };
 
 const GATEWAY: &str = "10.1.0.2";
@@ -299,4 +299,49 @@ fn a_namespace_is_listed_while_it_is_there() {
     netns::delete(&name).unwrap();
     assert!(!netns::exists(&name) && netns::run_in(&name, || ()).is_err());
     assert!(netns::create("../evil").is_err());
+}
+
+#[test]
+fn routers_hear_each_other_on_their_link() {
+    inside(|socket| {
+        let [a, b] = ["a", "b"].map(|name| socket.link_index(name).unwrap());
+        let links = socket.links().unwrap();
+        let hardware = &links
+            .iter()
+            .find(|l| l.index == a)
+            .unwrap()
+            .hardware_address;
+        let (one, other) = (
+            RouterSocket::open(a).unwrap(),
+            RouterSocket::open(b).unwrap(),
+        );
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Until the link-local address has proved to be the only one of its kind.
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            assert!(Instant::now() < deadline, "heard {heard:?} only");
+            let _ = one.solicit(hardware).and_then(|()| one.advertise(hardware));
+            std::thread::sleep(Duration::from_millis(50));
+            while let Ok(message) = other.receive() {
+                // At first what we say has no address, and does not count.
+                heard.extend(message.filter(|message| !heard.contains(message)));
+            }
+        }
+        let expected = socket
+            .addresses()
+            .unwrap()
+            .into_iter()
+            .find_map(|x| match x.local {
+                std::net::IpAddr::V6(v6) if x.interface == a && v6.is_unicast_link_local() => {
+                    Some(v6)
+                }
+                _ => None,
+            });
+        assert!(heard.contains(&Heard::Solicitation));
+        assert!(heard.contains(&Heard::Advertisement {
+            from: expected.unwrap(),
+            lifetime: 0
+        }));
+        assert!(one.receive().is_err(), "we hear ourselves");
+    });
 }

@@ -36,8 +36,12 @@ impl Family {
 impl From<BgpNextHop> for NextHop {
     fn from(hop: BgpNextHop) -> Self {
         NextHop {
-            address: hop.address().to_string(),
-            link_local: hop.link_local().map(|a| a.to_string()).unwrap_or_default(),
+            address: hop.to_string(),
+            link_local: hop
+                .link_local()
+                .filter(|a| hop.address() != *a)
+                .map(|a| a.to_string())
+                .unwrap_or_default(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Reading routes, page by page, each a bounded amount of work.
 
 use ::core::time::Duration;
-use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 use godwit_bgp::{Family, PathId};
@@ -9,7 +8,9 @@ use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smallvec::SmallVec;
 
-use crate::api::{PeerId, PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView};
+use crate::api::{
+    PeerId, PeerSpec, PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView,
+};
 use crate::interner::AttrId;
 use crate::path::{Path, Verdict, tx_path_id};
 use crate::rib::Rib;
@@ -62,8 +63,8 @@ impl Rib {
 
     /// Whose paths those of this peer are; also while they are being removed.
     /// `None`: the daemon's own, or nobody's any more.
-    pub fn peer_address(&self, id: PeerId) -> Option<IpAddr> {
-        Some(self.core.peers.at(id)?.spec.address)
+    pub fn peer_spec(&self, id: PeerId) -> Option<&PeerSpec> {
+        Some(&self.core.peers.at(id)?.spec)
     }
 
     fn add_len(&mut self, query: &RouteQuery, net: IpNet, len: u8, builder: &mut Builder) {

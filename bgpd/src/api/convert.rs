@@ -11,6 +11,8 @@ use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
 
 use super::{limits, path};
+use crate::clock;
+use crate::peer::PeerName;
 use crate::peer::history::{BadMessage, Outcome};
 use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
 
@@ -39,7 +41,17 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
     let status = view.status();
     let config = &status.config;
     v1::Peer {
-        address: status.address.to_string(),
+        address: status.name.to_string(),
+        interface: interface(&status),
+        neighbour: neighbour(&status),
+        neighbour_since: status
+            .finding
+            .as_ref()
+            .and_then(|f| time(clock::wall(f.neighbour?.1))),
+        note: status
+            .finding
+            .as_ref()
+            .map_or_else(String::new, |f| f.note.clone()),
         description: config.description.clone().unwrap_or_default(),
         group: config.group.clone().unwrap_or_default(),
         source: source(status.origin) as i32,
@@ -83,6 +95,22 @@ fn transport(config: &PeerConfig) -> v1::Transport {
             .map(|a| a.to_string())
             .unwrap_or_default(),
         port: config.port.into(),
+    }
+}
+
+/// The interface that it is configured on.
+fn interface(status: &PeerStatus) -> String {
+    match status.name {
+        PeerName::Interface(interface) => interface.to_string(),
+        PeerName::Address(_) => String::new(),
+    }
+}
+
+/// The address that was found there.
+fn neighbour(status: &PeerStatus) -> String {
+    match (status.name, status.address.is_unspecified()) {
+        (PeerName::Interface(interface), false) => format!("{}%{interface}", status.address),
+        _ => String::new(),
     }
 }
 

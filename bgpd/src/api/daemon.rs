@@ -223,14 +223,18 @@ fn peer_problem(peer: &PeerStatus) -> Option<v1::Problem> {
         return None;
     }
     let why = match &peer.last_error {
+        _ if peer.address.is_unspecified() => peer
+            .finding
+            .as_ref()
+            .map_or_else(String::new, |f| f.note.clone()),
         Some((_, error)) => format!("{}: {error}", peer.state),
         None if peer.config.passive => format!("{}: it has not called yet", peer.state),
         None => peer.state.to_string(),
     };
     Some(problem(
-        format!("peer {}", peer.address),
+        format!("peer {}", peer.name),
         why,
-        &format!("see `godwit peer explain {}`", peer.address),
+        &format!("see `godwit peer explain {}`", peer.name),
     ))
 }
 

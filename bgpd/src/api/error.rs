@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::control::ControlError;
+use crate::peer::PeerName;
 use crate::ribthread::RibError;
 
 const DOMAIN: &str = "godwit";
@@ -76,6 +77,15 @@ pub fn fib_stopped(_: Stopped) -> Status {
 pub fn address(field: &str, text: &str) -> Result<IpAddr, Status> {
     text.parse()
         .map_err(|_| bad_field(field, format!("`{text}` is not an address")))
+}
+
+pub fn peer_name(field: &str, text: &str) -> Result<PeerName, Status> {
+    text.parse().map_err(|()| {
+        bad_field(
+            field,
+            format!("`{text}` is neither an address nor an interface"),
+        )
+    })
 }
 
 /// A prefix whose host bits are zero: any other is most likely a slip.

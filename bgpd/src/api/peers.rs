@@ -1,7 +1,6 @@
 //! Service `Peers`.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,7 +21,8 @@ use super::{Stop, convert, error, limits, path};
 use crate::control::{Control, NewPeer};
 use crate::explain;
 use crate::netstat::Drops;
-use crate::status::{PeerEvent, PeerView};
+use crate::peer::PeerName;
+use crate::status::{PeerEvent, PeerStatus, PeerView};
 
 /// Events that wait for a slow client before its watch waits.
 const WATCH_QUEUE: usize = 64;
@@ -42,8 +42,8 @@ impl Service {
         Service { control, stop }
     }
 
-    fn known(&self, text: &str) -> Result<IpAddr, Status> {
-        let address = error::address("address", text)?;
+    fn known(&self, text: &str) -> Result<PeerName, Status> {
+        let address = error::peer_name("address", text)?;
         match self.control.peer(address) {
             Some(_) => Ok(address),
             None => Err(error::no_such_peer(text)),
@@ -68,7 +68,7 @@ impl v1::peers_server::Peers for Service {
         request: Request<v1::GetPeerRequest>,
     ) -> Result<Response<v1::GetPeerResponse>, Status> {
         let text = &request.get_ref().address;
-        let address = error::address("address", text)?;
+        let address = error::peer_name("address", text)?;
         let peer = message(&self.control, address).await?;
         let history = self.control.peer(address).map(|view| view.history());
         let history = history.unwrap_or_default();
@@ -85,7 +85,7 @@ impl v1::peers_server::Peers for Service {
     ) -> Result<Response<v1::AddPeerResponse>, Status> {
         let spec = request.into_inner().peer;
         let new = new_peer(spec.ok_or_else(|| error::bad_field("peer", "is required"))?)?;
-        let address = new.address;
+        let address = new.name;
         self.control.add_peer(new).await?;
         Ok(Response::new(v1::AddPeerResponse {
             peer: message(&self.control, address).await?,
@@ -158,7 +158,7 @@ impl v1::peers_server::Peers for Service {
         request: Request<v1::ExplainPeerRequest>,
     ) -> Result<Response<v1::ExplainPeerResponse>, Status> {
         let text = &request.get_ref().address;
-        let address = error::address("address", text)?;
+        let address = error::peer_name("address", text)?;
         Ok(Response::new(explain(&self.control, address, text).await?))
     }
 
@@ -170,7 +170,7 @@ impl v1::peers_server::Peers for Service {
     ) -> Result<Response<Self::WatchPeersStream>, Status> {
         let mut only = HashSet::new();
         for (i, text) in request.get_ref().addresses.iter().enumerate() {
-            only.insert(error::address(&format!("addresses[{i}]"), text)?);
+            only.insert(error::peer_name(&format!("addresses[{i}]"), text)?);
         }
         let (sender, receiver) = mpsc::channel(WATCH_QUEUE);
         let mut watch = Watch {
@@ -196,10 +196,10 @@ impl v1::peers_server::Peers for Service {
 struct Watch {
     control: Control,
     /// Empty: all.
-    only: HashSet<IpAddr>,
+    only: HashSet<PeerName>,
     client: mpsc::Sender<Result<v1::WatchPeersResponse, Status>>,
     /// What the client was told last, without what counts.
-    told: HashMap<IpAddr, v1::Peer>,
+    told: HashMap<PeerName, v1::Peer>,
 }
 
 /// The client hung up.
@@ -212,8 +212,8 @@ impl Watch {
         self.snapshot().await?;
         loop {
             match changes.recv().await {
-                Ok(PeerEvent::Changed(status)) if self.wants(status.address) => {
-                    self.send_peer(status.address).await?;
+                Ok(PeerEvent::Changed(status)) if self.wants(status.name) => {
+                    self.send_peer(status.name).await?;
                 }
                 Ok(PeerEvent::Removed(address)) if self.wants(address) => {
                     self.told.remove(&address);
@@ -232,13 +232,13 @@ impl Watch {
         }
     }
 
-    fn wants(&self, address: IpAddr) -> bool {
+    fn wants(&self, address: PeerName) -> bool {
         self.only.is_empty() || self.only.contains(&address)
     }
 
     async fn snapshot(&mut self) -> Result<(), Gone> {
         for view in self.control.peers() {
-            let address = view.status().address;
+            let address = view.status().name;
             if self.wants(address) {
                 self.send_peer(address).await?;
             }
@@ -248,7 +248,7 @@ impl Watch {
 
     /// The peer as it is now, which may be newer than the event; unless only
     /// its figures differ from what was told.
-    async fn send_peer(&mut self, address: IpAddr) -> Result<(), Gone> {
+    async fn send_peer(&mut self, address: PeerName) -> Result<(), Gone> {
         match message(&self.control, address).await {
             Ok(Some(peer)) => {
                 let constant = without_figures(&peer);
@@ -292,15 +292,18 @@ fn without_figures(peer: &v1::Peer) -> v1::Peer {
 
 async fn explain(
     control: &Control,
-    address: IpAddr,
+    name: PeerName,
     text: &str,
 ) -> Result<v1::ExplainPeerResponse, Status> {
-    let Some(view) = control.peer(address) else {
+    let Some(view) = control.peer(name) else {
+        let PeerName::Address(address) = name else {
+            return Err(error::no_such_peer(text));
+        };
         let config = Arc::clone(&control.loaded().config);
         let range = config.peer_for(address).map(|peer| peer.key);
         let range = range.ok_or_else(|| error::no_such_peer(text))?;
         return Ok(v1::ExplainPeerResponse {
-            address: address.to_string(),
+            address: name.to_string(),
             state: v1::SessionState::Idle as i32,
             findings: vec![v1::Finding {
                 reason: "nobody-connects".into(),
@@ -313,6 +316,13 @@ async fn explain(
         });
     };
     let (status, clues) = (view.status(), view.clues());
+    if let Some(nobody) = nobody_found(&status) {
+        return Ok(v1::ExplainPeerResponse {
+            address: name.to_string(),
+            state: convert::state(status.state) as i32,
+            findings: vec![nobody],
+        });
+    }
     let about = Arc::clone(&status);
     let kernel = tokio::task::spawn_blocking(move || {
         (
@@ -338,13 +348,26 @@ async fn explain(
         advice: f.advice,
     });
     Ok(v1::ExplainPeerResponse {
-        address: address.to_string(),
+        address: name.to_string(),
         state: convert::state(status.state) as i32,
         findings: findings.collect(),
     })
 }
 
-async fn message(control: &Control, address: IpAddr) -> Result<Option<v1::Peer>, Status> {
+/// Why a peer that is named by its interface has nobody to talk to.
+fn nobody_found(status: &PeerStatus) -> Option<v1::Finding> {
+    let note = &status.finding.as_ref()?.note;
+    (status.address.is_unspecified() && !status.disabled).then(|| v1::Finding {
+        reason: "nobody-found".into(),
+        what: "the neighbour on the interface is not known".into(),
+        evidence: note.clone(),
+        advice: "see whether the other side sends router advertisements there or connects to us; \
+                 `tcpdump -ni INTERFACE icmp6` shows what is heard"
+            .into(),
+    })
+}
+
+async fn message(control: &Control, address: PeerName) -> Result<Option<v1::Peer>, Status> {
     let views: Vec<_> = control.peer(address).into_iter().collect();
     Ok(messages(control, &views).await?.pop())
 }
@@ -409,7 +432,7 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
         }
     }
     Ok(NewPeer {
-        address: error::address("peer.address", &spec.address)?,
+        name: error::peer_name("peer.address", &spec.address)?,
         group: some(spec.group),
         settings: PeerSettings {
             description: some(spec.description),
@@ -549,6 +572,17 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_is_a_peers_name_too() {
+        for address in ["eth1", "fe80::1%eth1"] {
+            let spec = v1::PeerSpec {
+                address: address.into(),
+                ..spec()
+            };
+            assert_eq!(new_peer(spec).unwrap().name.to_string(), "eth1");
+        }
+    }
+
+    #[test]
     fn what_is_absent_stays_open_for_the_group() {
         let peer = new_peer(spec()).unwrap();
         let settings = peer.settings;
@@ -561,7 +595,7 @@ mod tests {
     fn each_wrong_field_is_named() {
         type Spoil = fn(&mut v1::PeerSpec);
         let wrong: [(&str, Spoil); 9] = [
-            ("peer.address", |s| s.address = "host".into()),
+            ("peer.address", |s| s.address = "10.0.0.300".into()),
             ("peer.remote_as", |s| s.remote_as = "0".into()),
             ("peer.port", |s| s.port = Some(65536)),
             ("peer.multihop", |s| s.multihop = Some(0)),

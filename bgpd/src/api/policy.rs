@@ -38,7 +38,8 @@ impl Service {
             let story = rib.explain(prefix)?;
             let path = story.paths.iter().find(|path| match from {
                 Some(address) => {
-                    path.peer != PeerId::LOCAL && rib.peer_address(path.peer) == Some(address)
+                    path.peer != PeerId::LOCAL
+                        && rib.peer_spec(path.peer).map(|spec| spec.address) == Some(address)
                 }
                 None => matches!(path.fate, PathFate::Best(_)),
             })?;

@@ -152,7 +152,7 @@ async fn follow(mut script: mpsc::Receiver<Command>, rib: ribthread::RibHandle) 
                 });
             }
             Command::AddPeer(peer, reply) => {
-                let text = format!("peer {} is in the file", peer.address);
+                let text = format!("peer {} is in the file", peer.name);
                 let _ = reply.send(Err(ControlError::AlreadyExists(text)));
             }
             _ => {}

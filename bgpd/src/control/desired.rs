@@ -7,7 +7,7 @@ use godwit_config::Password;
 use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
-use crate::peer::PeerSettings;
+use crate::peer::{PeerName, PeerSettings};
 use crate::status::{PeerOrigin, SessionStatus};
 
 /// Any neighbour from `range` becomes a peer like `template`.
@@ -20,7 +20,7 @@ pub struct Range {
 /// Everything of the file that can change while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    pub peers: BTreeMap<IpAddr, PeerSettings>,
+    pub peers: BTreeMap<PeerName, PeerSettings>,
     /// Longest first, so that the first match is the right one.
     pub ranges: Vec<Range>,
     pub routes: BTreeMap<IpNet, LocalRoute>,
@@ -32,6 +32,7 @@ impl Desired {
     pub fn for_caller(&self, address: IpAddr) -> Option<PeerSettings> {
         let found = self.ranges.iter().find(|r| r.range.contains(&address))?;
         Some(PeerSettings {
+            name: address.into(),
             address,
             ..found.template.clone()
         })
@@ -57,7 +58,7 @@ pub fn listening_keys<'a>(
 #[derive(Clone, Debug)]
 pub enum Step {
     AddPeer(PeerSettings),
-    RemovePeer(IpAddr),
+    RemovePeer(PeerName),
     /// The session has to come up anew for the keys of `restart`.
     ChangePeer {
         settings: PeerSettings,
@@ -72,14 +73,14 @@ impl Step {
     /// For people.
     pub fn describe(&self) -> String {
         match self {
-            Step::AddPeer(s) => format!("peer {} added", s.address),
+            Step::AddPeer(s) => format!("peer {} added", s.name),
             Step::RemovePeer(address) => format!("peer {address} removed"),
             Step::ChangePeer { settings, restart } => {
                 let how = match &restart[..] {
                     [] => String::new(),
                     keys => format!(", its session restarts for {}", keys.join(", ")),
                 };
-                format!("peer {} changed{how}", settings.address)
+                format!("peer {} changed{how}", settings.name)
             }
             Step::Originate(route) => format!("route {} originated", route.prefix),
             Step::Withdraw(prefix) => format!("route {prefix} withdrawn"),
@@ -92,11 +93,11 @@ impl Step {
 /// What is equal is not touched. Removals come first: a new peer may need the
 /// place of an old one.
 pub fn steps(
-    peers_now: &BTreeMap<IpAddr, PeerSettings>,
-    peers_next: &BTreeMap<IpAddr, PeerSettings>,
+    peers_now: &BTreeMap<PeerName, PeerSettings>,
+    peers_next: &BTreeMap<PeerName, PeerSettings>,
     now: &Desired,
     next: &Desired,
-    session: impl Fn(IpAddr) -> Option<SessionStatus>,
+    session: impl Fn(PeerName) -> Option<SessionStatus>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for address in peers_now.keys() {

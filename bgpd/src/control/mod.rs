@@ -8,7 +8,6 @@ pub(crate) mod task;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -22,7 +21,7 @@ use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::listener::{Gate, ListenerStatus, Refused};
-use crate::peer::Registry;
+use crate::peer::{PeerName, Registry};
 use crate::ribthread::RibHandle;
 use crate::status::{PeerEvent, PeerView};
 use crate::sync::lock;
@@ -31,7 +30,7 @@ use crate::sync::lock;
 /// the default, as in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPeer {
-    pub address: IpAddr,
+    pub name: PeerName,
     pub group: Option<String>,
     pub settings: godwit_config::PeerSettings,
 }
@@ -42,20 +41,20 @@ pub enum Command {
     /// Read the file again and apply the difference; answers what changed, a line each.
     Reload(Reply<Vec<String>>),
     AddPeer(Box<NewPeer>, Reply<()>),
-    RemovePeer(IpAddr, String, Reply<()>),
-    EnablePeer(IpAddr, Reply<()>),
+    RemovePeer(PeerName, String, Reply<()>),
+    EnablePeer(PeerName, Reply<()>),
     /// The text goes to the neighbour (RFC 9003).
-    DisablePeer(IpAddr, String, Reply<()>),
+    DisablePeer(PeerName, String, Reply<()>),
     ResetPeer {
-        address: IpAddr,
+        address: PeerName,
         hard: bool,
         message: String,
         reply: Reply<()>,
     },
     /// Ask the peer for its routes again; no families: all that were negotiated.
-    RefreshIn(IpAddr, Vec<Family>, Reply<()>),
+    RefreshIn(PeerName, Vec<Family>, Reply<()>),
     /// Send it ours again.
-    RefreshOut(IpAddr, Vec<Family>, Reply<()>),
+    RefreshOut(PeerName, Vec<Family>, Reply<()>),
     AddRoute(Box<LocalRoute>, Reply<()>),
     RemoveRoute(IpNet, Reply<()>),
     Stop,
@@ -188,7 +187,7 @@ impl Control {
         self.shared.registry.views()
     }
 
-    pub fn peer(&self, address: IpAddr) -> Option<Arc<PeerView>> {
+    pub fn peer(&self, address: impl Into<PeerName>) -> Option<Arc<PeerView>> {
         self.shared.registry.view(address)
     }
 
@@ -218,22 +217,30 @@ impl Control {
         self.ask(|r| Command::AddPeer(Box::new(peer), r)).await
     }
 
-    pub async fn remove_peer(&self, address: IpAddr, message: String) -> Result<(), ControlError> {
+    pub async fn remove_peer(
+        &self,
+        address: PeerName,
+        message: String,
+    ) -> Result<(), ControlError> {
         self.ask(|r| Command::RemovePeer(address, message, r)).await
     }
 
-    pub async fn enable_peer(&self, address: IpAddr) -> Result<(), ControlError> {
+    pub async fn enable_peer(&self, address: PeerName) -> Result<(), ControlError> {
         self.ask(|r| Command::EnablePeer(address, r)).await
     }
 
-    pub async fn disable_peer(&self, address: IpAddr, message: String) -> Result<(), ControlError> {
+    pub async fn disable_peer(
+        &self,
+        address: PeerName,
+        message: String,
+    ) -> Result<(), ControlError> {
         self.ask(|r| Command::DisablePeer(address, message, r))
             .await
     }
 
     pub async fn reset_peer(
         &self,
-        address: IpAddr,
+        address: PeerName,
         hard: bool,
         message: String,
     ) -> Result<(), ControlError> {
@@ -248,7 +255,7 @@ impl Control {
 
     pub async fn refresh_in(
         &self,
-        address: IpAddr,
+        address: PeerName,
         families: Vec<Family>,
     ) -> Result<(), ControlError> {
         self.ask(|r| Command::RefreshIn(address, families, r)).await
@@ -256,7 +263,7 @@ impl Control {
 
     pub async fn refresh_out(
         &self,
-        address: IpAddr,
+        address: PeerName,
         families: Vec<Family>,
     ) -> Result<(), ControlError> {
         self.ask(|r| Command::RefreshOut(address, families, r))

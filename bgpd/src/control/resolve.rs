@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::desired::{Desired, Range};
 use super::{Identity, NewPeer};
-use crate::peer::PeerSettings;
+use crate::peer::{PeerName, PeerSettings};
 use crate::status::PeerOrigin;
 
 /// Reads and checks the file, which may name the policies of `registry`; the
@@ -43,7 +43,11 @@ pub fn desired(config: &Config, identity: &Identity) -> Desired {
         match peer.key {
             PeerKey::Address(address) => {
                 let settings = settings(peer, address, PeerOrigin::File, identity);
-                peers.insert(address, settings);
+                peers.insert(address.into(), settings);
+            }
+            PeerKey::Interface(interface) => {
+                let settings = settings(peer, nobody(), PeerOrigin::File, identity);
+                peers.insert(PeerName::Interface(interface), settings);
             }
             PeerKey::Range(range) => ranges.push(Range {
                 range,
@@ -64,14 +68,25 @@ pub fn desired(config: &Config, identity: &Identity) -> Desired {
     }
 }
 
+/// The address of a neighbour that is not found yet.
+fn nobody() -> IpAddr {
+    IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+}
+
 fn settings(
     peer: &PeerConfig,
     address: IpAddr,
     origin: PeerOrigin,
     identity: &Identity,
 ) -> PeerSettings {
+    let name = match peer.key {
+        PeerKey::Interface(interface) => PeerName::Interface(interface),
+        PeerKey::Address(_) | PeerKey::Range(_) => PeerName::Address(address),
+    };
     PeerSettings {
+        name,
         address,
+        scope: 0,
         origin,
         disabled: peer.disabled,
         config: peer.clone(),
@@ -155,11 +170,14 @@ pub fn runtime_peer(
     identity: &Identity,
     new: &NewPeer,
 ) -> Result<PeerSettings, String> {
-    let key = PeerKey::Address(new.address);
+    let (key, address) = match new.name {
+        PeerName::Address(address) => (PeerKey::Address(address), address),
+        PeerName::Interface(interface) => (PeerKey::Interface(interface), nobody()),
+    };
     let peer = config
         .resolve_peer(key, new.group.as_deref(), &new.settings)
         .map_err(|problems| problems.join("; "))?;
-    Ok(settings(&peer, new.address, PeerOrigin::Runtime, identity))
+    Ok(settings(&peer, address, PeerOrigin::Runtime, identity))
 }
 
 /// What changed in the file and only a restart of the daemon brings about.

@@ -5,7 +5,6 @@ mod commands;
 mod reload;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::desired::{Desired, listening_keys};
 use super::listeners::Listeners;
 use super::{Command, NewPeer, Shared};
 use crate::listener::{Doorman, Refusal, Stranger};
-use crate::peer::{self, Entry, PeerCommand, PeerSettings};
+use crate::peer::{self, Entry, PeerCommand, PeerName, PeerSettings};
 use crate::ribthread::{Notice, Notices};
 use crate::status::PeerOrigin;
 
@@ -46,14 +45,14 @@ pub(crate) struct ControlTask {
     inputs: Inputs,
     tasks: JoinSet<()>,
     /// Which peer a task serves.
-    addresses: HashMap<task::Id, IpAddr>,
-    peers: BTreeMap<IpAddr, Peer>,
+    addresses: HashMap<task::Id, PeerName>,
+    peers: BTreeMap<PeerName, Peer>,
     /// As the file wants it.
     desired: Desired,
     /// Added by command.
-    runtime: BTreeMap<IpAddr, NewPeer>,
+    runtime: BTreeMap<PeerName, NewPeer>,
     /// Disabled (true) or enabled by command, against the file.
-    forced: BTreeMap<IpAddr, bool>,
+    forced: BTreeMap<PeerName, bool>,
     runtime_routes: BTreeMap<IpNet, LocalRoute>,
     doorman: Doorman,
     /// Most peers that there may be.
@@ -217,7 +216,7 @@ impl ControlTask {
     }
 
     fn spawn(&mut self, mut settings: PeerSettings) {
-        let address = settings.address;
+        let address = settings.name;
         if let Some(disabled) = self.forced.get(&address) {
             settings.disabled = *disabled;
         }
@@ -260,7 +259,8 @@ impl ControlTask {
 
     fn stranger(&mut self, stranger: Stranger) {
         let address = stranger.address;
-        if !self.peers.contains_key(&address) {
+        let name = PeerName::Address(address);
+        if !self.peers.contains_key(&name) {
             let Some(settings) = self.desired.for_caller(address) else {
                 return self.doorman.refuse(stranger, Refusal::Unknown);
             };
@@ -272,7 +272,7 @@ impl ControlTask {
             }
             self.spawn(settings);
         }
-        if let Some(peer) = self.peers.get(&address) {
+        if let Some(peer) = self.peers.get(&name) {
             let accepted = PeerCommand::Accepted(stranger.stream);
             // Its queue is full: the connection is closed, the neighbour tries again.
             let _ = peer.entry.commands.try_send(accepted);
@@ -295,7 +295,7 @@ impl ControlTask {
 
     // After a restart.
 
-    fn end_of_rib(&mut self, address: IpAddr, family: Family) {
+    fn end_of_rib(&mut self, address: PeerName, family: Family) {
         info!(peer = %address, %family, "End-of-RIB received");
         if self.sweep_at.is_some() && self.all_converged() {
             info!("every configured peer has sent its End-of-RIB");

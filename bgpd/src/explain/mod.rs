@@ -103,7 +103,10 @@ pub fn ask_kernel(address: IpAddr, config: &PeerConfig) -> Kernel {
         let link = links.iter().find(|l| Some(l.index) == index);
         link.map_or_else(|| "an unknown interface".to_owned(), |l| l.name.clone())
     };
+    // The way to a link-local address is its link, of which more is known already.
+    let on_link = matches!(address, IpAddr::V6(a) if a.is_unicast_link_local());
     let way = match socket.way_to(address, source, link.map(|l| l.index)) {
+        _ if on_link => Way::Unknown,
         Err(e) => Way::None(e.to_string()),
         Ok(way) => match (way.kind, way.via) {
             (RouteType::Unicast, Some(via)) => Way::Through(via, name(way.interface)),

@@ -21,6 +21,8 @@ fn facts(keys: &str) -> Facts {
     let config = godwit_config::parse("test", &text).unwrap().peers.remove(0);
     let status = PeerStatus {
         address: "10.0.0.2".parse().unwrap(),
+        name: crate::peer::PeerName::Address("10.0.0.2".parse().unwrap()),
+        finding: None,
         origin: PeerOrigin::File,
         disabled: config.disabled,
         kind: SessionKind::External,

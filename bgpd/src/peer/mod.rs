@@ -12,6 +12,7 @@
 mod connection;
 pub mod history;
 mod incoming;
+mod name;
 mod outgoing;
 mod registry;
 mod settings;
@@ -19,6 +20,7 @@ mod socket;
 pub(crate) mod spec;
 mod task;
 
+pub use name::PeerName;
 pub use registry::{Entry, Registry};
 pub use settings::PeerSettings;
 pub(crate) use task::{Context, spawn};

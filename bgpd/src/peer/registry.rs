@@ -1,13 +1,14 @@
 //! All peers: how to reach their tasks and where to read about them.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::PeerCommand;
+use super::{PeerCommand, PeerName};
 use crate::status::{PeerEvent, PeerView};
+use crate::sync::lock;
 
 /// Peer changes that a watcher may be behind before it is told to start over.
 const EVENTS: usize = 4096;
@@ -21,7 +22,9 @@ pub struct Entry {
 /// Written by the control task alone.
 #[derive(Debug)]
 pub struct Registry {
-    peers: RwLock<BTreeMap<IpAddr, Entry>>,
+    peers: RwLock<BTreeMap<PeerName, Entry>>,
+    /// Peers that are known by their interface, by its index as of now.
+    links: Mutex<HashMap<u32, PeerName>>,
     events: broadcast::Sender<PeerEvent>,
 }
 
@@ -29,33 +32,55 @@ impl Default for Registry {
     fn default() -> Self {
         Registry {
             peers: RwLock::default(),
+            links: Mutex::default(),
             events: broadcast::channel(EVENTS).0,
         }
     }
 }
 
 impl Registry {
-    pub fn insert(&self, address: IpAddr, entry: Entry) {
+    pub fn insert(&self, address: PeerName, entry: Entry) {
         self.announce(PeerEvent::Changed(entry.view.status()));
         self.write().insert(address, entry);
     }
 
-    pub fn remove(&self, address: IpAddr) {
+    pub fn remove(&self, address: PeerName) {
         if self.write().remove(&address).is_some() {
             self.announce(PeerEvent::Removed(address));
         }
     }
 
-    pub fn entry(&self, address: IpAddr) -> Option<Entry> {
-        self.read().get(&address).cloned()
+    pub fn entry(&self, address: impl Into<PeerName>) -> Option<Entry> {
+        self.read().get(&address.into()).cloned()
     }
 
-    pub fn view(&self, address: IpAddr) -> Option<Arc<PeerView>> {
-        self.read().get(&address).map(|e| Arc::clone(&e.view))
+    pub fn view(&self, address: impl Into<PeerName>) -> Option<Arc<PeerView>> {
+        self.read()
+            .get(&address.into())
+            .map(|e| Arc::clone(&e.view))
     }
 
     pub fn views(&self) -> Vec<Arc<PeerView>> {
         self.read().values().map(|e| Arc::clone(&e.view)).collect()
+    }
+
+    /// Who is expected at the other end of a connection: a link-local address
+    /// means whoever is on that link.
+    pub fn caller(&self, from: SocketAddr) -> Option<Entry> {
+        if let SocketAddr::V6(v6) = from
+            && v6.ip().is_unicast_link_local()
+            && let Some(name) = lock(&self.links).get(&v6.scope_id()).copied()
+        {
+            return self.entry(name);
+        }
+        self.entry(from.ip())
+    }
+
+    /// The interface of a peer that is known by it has this index, or is gone.
+    pub fn set_link(&self, name: PeerName, index: Option<u32>) {
+        let mut links = lock(&self.links);
+        links.retain(|_, other| *other != name);
+        links.extend(index.map(|index| (index, name)));
     }
 
     pub fn watch(&self) -> broadcast::Receiver<PeerEvent> {
@@ -67,11 +92,11 @@ impl Registry {
         let _ = self.events.send(event);
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<IpAddr, Entry>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<PeerName, Entry>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<IpAddr, Entry>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<PeerName, Entry>> {
         self.peers.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,11 +7,16 @@ use godwit_bgp::{Asn, Family, SessionKind};
 use godwit_config::PeerConfig;
 use godwit_policy::route::PolicyRef;
 
+use super::PeerName;
 use crate::status::{PeerOrigin, SessionStatus};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
+    pub name: PeerName,
+    /// `::` where it is not known: of an interface on which nobody was found.
     pub address: IpAddr,
+    /// The interface of a link-local address, else 0.
+    pub scope: u32,
     pub origin: PeerOrigin,
     /// By the file or, against it, by command.
     pub disabled: bool,

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
 use godwit_netlink::sockopt::{self, IpVersion};
@@ -19,7 +19,15 @@ const NOTSENT_LOWAT: u32 = 256 << 10;
 /// socket is at hand meanwhile, as it knows what was dropped. The session
 /// abandons what takes too long.
 pub fn dial(settings: &PeerSettings) -> io::Result<TcpStream> {
-    let remote = SocketAddr::new(settings.address, settings.config.port);
+    if settings.address.is_unspecified() {
+        let nobody = "nobody was found on the interface";
+        return Err(io::Error::new(io::ErrorKind::NotFound, nobody));
+    }
+    let port = settings.config.port;
+    let remote = match settings.address {
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, settings.scope).into(),
+        v4 => SocketAddr::new(v4, port),
+    };
     let family = match settings.address {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,

@@ -3,6 +3,7 @@
 
 mod commands;
 mod limits;
+mod neighbour;
 mod view;
 
 use std::future::{pending, poll_fn};
@@ -20,16 +21,18 @@ use godwit_netlink::sockopt;
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use self::view::status_of;
 use super::connection::{Connection, linger};
 use super::settings::PeerSettings;
-use super::{COMMANDS, Entry, PeerCommand, Registry, socket, spec};
+use super::{COMMANDS, Entry, PeerCommand, PeerName, Registry, socket, spec};
 use crate::clock;
+use crate::discovery::{self, Discovery};
 use crate::interfaces::Interfaces;
+use crate::links::Links;
 use crate::netstat::Drops;
 use crate::ribthread::{Batch, Item, Port, RibHandle};
 use crate::status::{Attempt, AttemptFailure, PeerFigures, PeerOrigin, PeerView};
@@ -46,6 +49,7 @@ pub(crate) struct Context {
     pub rib: RibHandle,
     pub registry: Arc<Registry>,
     pub interfaces: Arc<Interfaces>,
+    pub links: Arc<Links>,
 }
 
 /// Starts the task of a peer. It ends after [`PeerCommand::Remove`], and that of
@@ -58,12 +62,30 @@ pub(crate) fn spawn(
     let (sender, commands) = mpsc::channel(COMMANDS);
     let session = Session::new(
         settings.session.clone(),
-        RandomState::new().hash_one(settings.address),
+        RandomState::new().hash_one(settings.name),
         clock::now(),
     );
-    let status = status_of(&settings, &session, None, None, None);
+    let discovery = match settings.name {
+        PeerName::Interface(interface) => Some(Discovery::new(interface)),
+        PeerName::Address(_) => None,
+    };
+    let seen = discovery.as_deref();
+    let status = status_of(&settings, &session, None, None, None, seen);
     let view = Arc::new(PeerView::new(status));
+    let listening = discovery.as_ref().map(|found| {
+        let (view, registry) = (Arc::clone(&view), Arc::clone(&context.registry));
+        let interfaces = Arc::clone(&context.interfaces);
+        discovery::spawn(
+            Arc::clone(found),
+            view,
+            &context.links,
+            registry,
+            interfaces,
+        )
+    });
     let task = PeerTask {
+        discovery,
+        listening,
         wanted: !settings.disabled,
         settings,
         session,
@@ -104,6 +126,10 @@ struct PeerTask {
     session: Session,
     context: Context,
     view: Arc<PeerView>,
+    /// Where the neighbour is found by router advertisements, and the task that
+    /// listens for them.
+    discovery: Option<Arc<Discovery>>,
+    listening: Option<AbortHandle>,
     commands: mpsc::Receiver<PeerCommand>,
     /// Two while they collide (RFC 4271 §6.8).
     connections: SmallVec<[Connection; 2]>,
@@ -141,6 +167,8 @@ enum Wake {
     Command(Option<PeerCommand>),
     Readable(usize),
     Dialed(io::Result<()>),
+    /// There is news of who is on the interface.
+    Neighbour,
     /// Timer, writable, frames or room: looked at on every turn anyway.
     Turn,
 }
@@ -149,9 +177,7 @@ impl PeerTask {
     async fn run(mut self) {
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
-        if self.wanted {
-            self.session.handle_input(Input::ManualStart, clock::now());
-        }
+        self.start();
         loop {
             self.act();
             self.write();
@@ -164,6 +190,7 @@ impl PeerTask {
                 Wake::Command(None) => self.remove(0, String::new()),
                 Wake::Readable(index) => self.read(index),
                 Wake::Dialed(result) => self.dialed(result),
+                Wake::Neighbour => self.look_for_neighbour(),
                 Wake::Turn => {}
             }
             self.limits();
@@ -196,14 +223,18 @@ impl PeerTask {
             index = poll_fn(|cx| poll_connections(connections, cx)) => index.map_or(Wake::Turn, Wake::Readable),
             result = dialed(self.dialing.as_ref()) => Wake::Dialed(result),
             () = changed(port) => Wake::Turn,
+            () = sought(self.discovery.as_deref()) => Wake::Neighbour,
             () = timer => Wake::Turn,
         }
     }
 
     fn accepted(&mut self, stream: TcpStream) {
         self.served = true;
+        if !self.is_from_neighbour(&stream) {
+            return;
+        }
         if let Err(why) = socket::admit(&stream, &self.settings) {
-            debug!(peer = %self.settings.address, "refused a connection: {why}");
+            debug!(peer = %self.settings.name, "refused a connection: {why}");
             self.view.refused(why);
             return;
         }
@@ -297,12 +328,12 @@ impl PeerTask {
                 Action::Up(id, negotiated) => self.came_up(id, *negotiated),
                 Action::Down(reason) => {
                     self.changed = true;
-                    info!(peer = %self.settings.address, %reason, "session down");
+                    info!(peer = %self.settings.name, %reason, "session down");
                     self.went_down();
                 }
                 Action::RefreshExpired(family) => {
                     if let Some(up) = &self.up {
-                        warn!(peer = %self.settings.address, %family, "a refresh was not ended in time: what it did not bring goes");
+                        warn!(peer = %self.settings.name, %family, "a refresh was not ended in time: what it did not bring goes");
                         // Behind all that has been read.
                         let batch = Batch {
                             items: vec![Item::RefreshEnd(family)],
@@ -327,7 +358,7 @@ impl PeerTask {
                 Action::Report(error) => {
                     self.changed = true;
                     lock(&self.view.history).report(clock::wall(error.at), &error);
-                    debug!(peer = %self.settings.address, %error, "session error");
+                    debug!(peer = %self.settings.name, %error, "session error");
                 }
             }
         }
@@ -358,14 +389,14 @@ impl PeerTask {
             return;
         };
         info!(
-            peer = %self.settings.address,
+            peer = %self.settings.name,
             asn = negotiated.remote_asn.0,
             router_id = %negotiated.remote_router_id,
             hold_time = negotiated.hold_time.as_secs(),
             "session established"
         );
         let place = self.context.interfaces.place(local, remote.ip());
-        let port = Arc::new(Port::new(self.settings.address));
+        let port = Arc::new(Port::new(self.settings.name));
         let spec = spec::peer_spec(&self.settings, &negotiated, local.ip(), &place);
         let link = place.interface.filter(|_| spec.shared_subnet);
         self.context.rib.peer_up(Arc::clone(&port), spec);
@@ -480,7 +511,7 @@ impl PeerTask {
                 } else {
                     "attribute discarded"
                 };
-                warn!(peer = %self.settings.address, fault = what, "malformed UPDATE: {action}");
+                warn!(peer = %self.settings.name, fault = what, "malformed UPDATE: {action}");
             }
         }
         // Of a burst the last one; a peer may send nothing else.
@@ -540,6 +571,13 @@ async fn dialed(dialing: Option<&Dialing>) -> io::Result<()> {
     }
 }
 
+async fn sought(discovery: Option<&Discovery>) {
+    match discovery {
+        Some(discovery) => discovery.changed().await,
+        None => pending().await,
+    }
+}
+
 async fn changed(port: Option<&Arc<Port>>) {
     match port {
         Some(port) => port.changed().await,
@@ -550,6 +588,9 @@ async fn changed(port: Option<&Arc<Port>>) {
 impl Drop for PeerTask {
     /// Also on a panic: a session without a task must not leave routes behind.
     fn drop(&mut self) {
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
         self.went_down();
     }
 }

@@ -19,7 +19,6 @@ mod tap;
 
 use std::any::Any;
 use std::fmt;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -27,6 +26,8 @@ use bytes::Bytes;
 use godwit_bgp::Family;
 use godwit_rib::{PeerSpec, Rib};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::peer::PeerName;
 
 pub use inbox::Inbox;
 pub use port::{Batch, INPUT_LIMIT, Item, OUTPUT_LIMIT, Port};
@@ -42,7 +43,7 @@ const QUERIES: usize = 64;
 pub enum Notice {
     /// The first End-of-RIB of a session's family; what came before it is in the
     /// RIB, and decided by the next time that nothing is left to do there.
-    EndOfRib(IpAddr, Family),
+    EndOfRib(PeerName, Family),
     /// The thread panicked; the daemon cannot go on.
     Failed,
 }

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -16,6 +15,7 @@ use godwit_bgp::wire::Update;
 use godwit_rib::{LimitNews, PeerId};
 use tokio::sync::Notify;
 
+use crate::peer::PeerName;
 use crate::sync::lock;
 
 /// Received and not yet decided. A burst that arrives at 1 byte below is still
@@ -48,7 +48,7 @@ pub struct Batch {
 }
 
 pub struct Port {
-    pub address: IpAddr,
+    pub name: PeerName,
     input: Mutex<Input>,
     output: Mutex<Output>,
     /// Told when there is room again in the input, or frames in the output.
@@ -86,15 +86,15 @@ struct Output {
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Port")
-            .field("address", &self.address)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
 
 impl Port {
-    pub fn new(address: IpAddr) -> Port {
+    pub fn new(name: PeerName) -> Port {
         Port {
-            address,
+            name,
             input: Mutex::default(),
             output: Mutex::default(),
             wake: Notify::new(),

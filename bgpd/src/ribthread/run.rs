@@ -250,8 +250,8 @@ impl Core {
                     if let Some(session) = self.session(id)
                         && session.port.mark_end_of_rib(family)
                     {
-                        let address = session.port.address;
-                        let _ = self.notices.send(Notice::EndOfRib(address, family));
+                        let name = session.port.name;
+                        let _ = self.notices.send(Notice::EndOfRib(name, family));
                     }
                 }
                 RibEvent::TrackNextHop(next_hop) => {

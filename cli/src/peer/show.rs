@@ -13,6 +13,9 @@ use crate::status::family;
 
 pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     head(peer, out)?;
+    if !peer.interface.is_empty() {
+        interface(peer, out)?;
+    }
     if let Some(session) = &peer.session {
         self::session(session, out)?;
     }
@@ -101,6 +104,22 @@ fn routes(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         true => Ok(()),
         false => out.line(format!("routes: {}", words.join(", "))),
     }
+}
+
+/// Who was found on the interface, and what is odd there.
+fn interface(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
+    if !peer.neighbour.is_empty() {
+        out.line(format!(
+            "found {} by router advertisement, {} ago",
+            peer.neighbour,
+            span::age(peer.neighbour_since.as_ref())
+        ))?;
+    }
+    if !peer.note.is_empty() {
+        let note = out.paint(Tone::Warn, &peer.note);
+        out.line(note)?;
+    }
+    Ok(())
 }
 
 fn session(session: &Session, out: &mut Out) -> Result<(), Failure> {

@@ -29,6 +29,22 @@ fn as_number_and_one_peer_are_enough() {
 }
 
 #[test]
+fn the_neighbour_on_an_interface_takes_ipv6_next_hops_for_ipv4() {
+    let config = ok(&format!(
+        "{ROUTER}[[peer]]\ninterface = 'eth1'\nremote-as = 'external'\n\
+         [[peer]]\ninterface = 'eth2'\nremote-as = 'external'\nextended-next-hop = false\n\
+         [[peer]]\naddress = 'fd00::1'\nremote-as = 'external'\n"
+    ));
+    let peers: Vec<(String, bool)> = config
+        .peers
+        .iter()
+        .map(|p| (p.key.to_string(), p.extended_next_hop))
+        .collect();
+    let expected = [("eth1", true), ("eth2", false), ("fd00::1", false)];
+    assert_eq!(peers, expected.map(|(key, on)| (key.to_owned(), on)));
+}
+
+#[test]
 fn without_policies_an_external_peer_passes_nothing_and_an_internal_one_all() {
     let config = ok(&format!(
         "{ROUTER}[[peer]]\naddress = '10.0.0.1'\nremote-as = 'external'\n\

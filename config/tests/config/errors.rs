@@ -177,10 +177,6 @@ fn planned_keys_are_told_from_unknown_ones() {
     for text in planned {
         router_says(text, &["is not in this version", "it is planned"]);
     }
-    peer_says(
-        "address = '10.0.0.1'\nremote-as = 1\ninterface = 'eth1'",
-        &["`interface` is not in this version"],
-    );
     router_says(
         "[ruoter]",
         &["unknown section `ruoter`", "did you mean `router`?"],
@@ -233,12 +229,41 @@ fn a_peer_has_an_address_or_a_range() {
     peer_says("address = '224.0.0.5'\nremote-as = 1", &["multicast"]);
     peer_says(
         "address = 'fe80::1'\nremote-as = 1",
-        &["not in this version"],
+        &["names no neighbour", "interface = \"NAME\""],
     );
     peer_says(
         "address = '::ffff:10.0.0.1'\nremote-as = 1",
         &["write `\"10.0.0.1\"`"],
     );
+}
+
+#[test]
+fn an_interface_names_a_peer_alone_and_without_what_needs_an_address() {
+    peer_says(
+        "address = '10.0.0.1'\nremote-as = 1\ninterface = 'eth1'",
+        &["an `address` or an `interface`, not both"],
+    );
+    peer_says(
+        "interface = 'eth1'\nrange = '10.0.0.0/24'\nremote-as = 1",
+        &["an `interface` or a `range`, not both"],
+    );
+    for (name, why) in [
+        ("10.0.0.1", "address = "),
+        ("sixteen-octets-0", "longer than 15 bytes"),
+        ("a b", "a character that no name has"),
+        ("a%b", "ambiguous"),
+    ] {
+        let peer = format!("interface = '{name}'\nremote-as = 1");
+        peer_says(&peer, &["not the name of an interface", why]);
+    }
+    for key in [
+        "multihop = 3",
+        "local-address = '10.0.0.1'",
+        "local-interface = 'eth1'",
+    ] {
+        let peer = format!("interface = 'eth1'\nremote-as = 1\n{key}");
+        peer_says(&peer, &["is not for the neighbour on eth1", "take it out"]);
+    }
 }
 
 #[test]

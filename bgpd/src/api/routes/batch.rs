@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 
 use godwit_bgp::attrs::AttrsBuf;
 use godwit_proto::v1;
-use godwit_rib::{PeerId, RouteEntry, Verdict};
+use godwit_rib::{PeerId, PeerSpec, RouteEntry, Verdict};
 use ipnet::IpNet;
 
 use super::filter::{Filter, LOCAL};
@@ -125,10 +126,19 @@ pub fn errno(number: i32) -> String {
 }
 
 /// What the API calls a peer of the RIB.
-pub fn name(address: Option<std::net::IpAddr>, id: PeerId) -> String {
-    match (address, id) {
+pub fn name(spec: Option<&PeerSpec>, id: PeerId) -> String {
+    match (spec, id) {
         (_, PeerId::LOCAL) => LOCAL.into(),
-        (Some(address), _) => address.to_string(),
+        // Its address is of the link alone: known by its interface.
+        (
+            Some(PeerSpec {
+                address: IpAddr::V6(address),
+                interface: Some(interface),
+                ..
+            }),
+            _,
+        ) if address.is_unicast_link_local() => interface.to_string(),
+        (Some(spec), _) => spec.address.to_string(),
         // It went in the moment between; its routes go too.
         (None, _) => String::new(),
     }

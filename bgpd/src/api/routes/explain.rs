@@ -19,7 +19,7 @@ pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
         .paths
         .iter()
         .find(|path| matches!(path.fate, PathFate::Best(_)));
-    let named = |id| name(rib.peer_address(id), id);
+    let named = |id| name(rib.peer_spec(id), id);
     let mut candidates = Vec::new();
     for path in &story.paths {
         candidates.push(candidate(&story, path, best, named(path.peer)));

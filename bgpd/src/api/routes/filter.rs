@@ -151,7 +151,7 @@ fn peer(text: &str, control: &Control) -> Result<Peer, Status> {
         "" => Ok(Peer::Any),
         LOCAL => Ok(Peer::Id(PeerId::LOCAL)),
         text => {
-            let address = error::address("filter.peer", text)?;
+            let address = error::peer_name("filter.peer", text)?;
             let view = control
                 .peer(address)
                 .ok_or_else(|| error::no_such_peer(text))?;

@@ -41,7 +41,7 @@ impl Slice {
         for entry in &page.entries {
             names
                 .entry(entry.peer)
-                .or_insert_with(|| name(rib.peer_address(entry.peer), entry.peer));
+                .or_insert_with(|| name(rib.peer_spec(entry.peer), entry.peer));
         }
         Slice { page, names }
     }

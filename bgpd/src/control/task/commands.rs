@@ -1,7 +1,5 @@
 //! What clients ask: peers and routes that come, go and change by command.
 
-use std::net::IpAddr;
-
 use godwit_bgp::Family;
 use godwit_bgp::wire::notification::cease;
 use godwit_rib::LocalRoute;
@@ -10,11 +8,11 @@ use tracing::info;
 
 use super::{ControlTask, Peer};
 use crate::control::{ControlError, NewPeer, resolve};
-use crate::peer::PeerCommand;
+use crate::peer::{PeerCommand, PeerName};
 use crate::status::PeerOrigin;
 
 impl ControlTask {
-    fn known(&self, address: IpAddr) -> Result<&Peer, ControlError> {
+    fn known(&self, address: PeerName) -> Result<&Peer, ControlError> {
         self.peers
             .get(&address)
             .ok_or_else(|| ControlError::NotFound(format!("no peer {address}")))
@@ -22,7 +20,7 @@ impl ControlTask {
 
     pub(super) async fn tell(
         &self,
-        address: IpAddr,
+        address: PeerName,
         command: PeerCommand,
     ) -> Result<(), ControlError> {
         let peer = self.known(address)?;
@@ -32,7 +30,7 @@ impl ControlTask {
 
     pub(super) async fn tell_established(
         &self,
-        address: IpAddr,
+        address: PeerName,
         command: PeerCommand,
     ) -> Result<(), ControlError> {
         if self.known(address)?.entry.view.status().session.is_none() {
@@ -43,7 +41,7 @@ impl ControlTask {
     }
 
     pub(super) async fn add_peer(&mut self, new: NewPeer) -> Result<(), ControlError> {
-        let address = new.address;
+        let address = new.name;
         if self.peers.contains_key(&address) {
             let text = format!("peer {address} exists already");
             return Err(ControlError::AlreadyExists(text));
@@ -60,7 +58,7 @@ impl ControlTask {
 
     pub(super) async fn remove_peer(
         &mut self,
-        address: IpAddr,
+        address: PeerName,
         message: String,
     ) -> Result<(), ControlError> {
         let precondition = match self.known(address)?.settings.origin {
@@ -83,7 +81,7 @@ impl ControlTask {
         Ok(())
     }
 
-    pub(super) async fn drop_peer(&mut self, address: IpAddr, message: String) {
+    pub(super) async fn drop_peer(&mut self, address: PeerName, message: String) {
         if let Some(peer) = self.peers.remove(&address) {
             self.shared.registry.remove(address);
             // RFC 9003 carries words with Shutdown and Reset only.
@@ -101,7 +99,7 @@ impl ControlTask {
     /// Enables or disables against the file, until the daemon restarts.
     pub(super) async fn force(
         &mut self,
-        address: IpAddr,
+        address: PeerName,
         disabled: bool,
         message: String,
     ) -> Result<(), ControlError> {
@@ -124,7 +122,7 @@ impl ControlTask {
     /// Soft: both directions anew in the same session.
     pub(super) async fn reset(
         &mut self,
-        address: IpAddr,
+        address: PeerName,
         hard: bool,
         message: String,
     ) -> Result<(), ControlError> {
@@ -141,7 +139,7 @@ impl ControlTask {
 
     pub(super) async fn refresh_in(
         &mut self,
-        address: IpAddr,
+        address: PeerName,
         families: Vec<Family>,
     ) -> Result<(), ControlError> {
         let session = &self.known(address)?.entry.view.status().session;

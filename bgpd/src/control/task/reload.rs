@@ -1,7 +1,6 @@
 //! The file, read again.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +12,7 @@ use super::ControlTask;
 use crate::control::desired::{Desired, Step, steps};
 use crate::control::{ControlError, Loaded, NewPeer, resolve};
 use crate::logging;
-use crate::peer::{self, PeerCommand, PeerSettings};
+use crate::peer::{self, PeerCommand, PeerName, PeerSettings};
 use crate::ribthread::Port;
 use crate::status::PeerOrigin;
 
@@ -54,12 +53,12 @@ impl ControlTask {
         next.rib.require_next_hop = self.desired.rib.require_next_hop;
         let mut changes: Vec<String> = resolve::needs_restart(&self.shared.started, &config);
         let peers_next = self.peers_next(&config, &next)?;
-        let peers_now: BTreeMap<IpAddr, PeerSettings> = self
+        let peers_now: BTreeMap<PeerName, PeerSettings> = self
             .peers
             .iter()
             .map(|(address, peer)| (*address, peer.settings.clone()))
             .collect();
-        let sessions = |address: IpAddr| {
+        let sessions = |address: PeerName| {
             let peer = self.peers.get(&address)?;
             peer.entry.view.status().session.clone()
         };
@@ -101,7 +100,7 @@ impl ControlTask {
         &self,
         config: &godwit_config::Config,
         next: &Desired,
-    ) -> Result<BTreeMap<IpAddr, PeerSettings>, ControlError> {
+    ) -> Result<BTreeMap<PeerName, PeerSettings>, ControlError> {
         let mut peers = next.peers.clone();
         for (address, new) in &self.runtime {
             if !peers.contains_key(address) {
@@ -116,7 +115,7 @@ impl ControlTask {
         for (address, peer) in &self.peers {
             if matches!(peer.settings.origin, PeerOrigin::Range(_))
                 && !peers.contains_key(address)
-                && let Some(settings) = next.for_caller(*address)
+                && let Some(settings) = next.for_caller(peer.settings.address)
             {
                 peers.insert(*address, settings);
             }
@@ -155,11 +154,16 @@ impl ControlTask {
 
     /// What the RIB is to know of an established session under these settings.
     pub(super) fn new_spec(&self, settings: &PeerSettings) -> Option<(Arc<Port>, PeerSpec)> {
-        let status = self.peers.get(&settings.address)?.entry.view.status();
+        let status = self.peers.get(&settings.name)?.entry.view.status();
         let session = status.session.as_ref()?;
         let (local, remote) = (session.local, session.remote.ip());
         let place = self.context.interfaces.place(local, remote);
-        let spec = peer::spec::peer_spec(settings, &session.negotiated, local.ip(), &place);
+        // Of a peer on an interface only its task knows the address.
+        let settings = PeerSettings {
+            address: remote,
+            ..settings.clone()
+        };
+        let spec = peer::spec::peer_spec(&settings, &session.negotiated, local.ip(), &place);
         Some((Arc::clone(&session.port), spec))
     }
 
@@ -168,7 +172,7 @@ impl ControlTask {
             Step::AddPeer(settings) => self.spawn(settings),
             Step::RemovePeer(address) => self.drop_peer(address, String::new()).await,
             Step::ChangePeer { settings, restart } => {
-                if let Some(peer) = self.peers.get_mut(&settings.address) {
+                if let Some(peer) = self.peers.get_mut(&settings.name) {
                     peer.settings = settings.clone();
                     let command = PeerCommand::Configure {
                         settings: Box::new(settings),
@@ -196,7 +200,7 @@ fn with_key_read_again(new: &NewPeer) -> NewPeer {
             Ok(read) => *password = read,
             Err(e) => {
                 let file = password.file().display();
-                warn!(peer = %new.address, %file, "{e}; the key that it had stays in force");
+                warn!(peer = %new.name, %file, "{e}; the key that it had stays in force");
             }
         }
     }

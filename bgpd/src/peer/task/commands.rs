@@ -21,7 +21,7 @@ impl PeerTask {
                 self.settings.disabled = false;
                 self.held = None;
                 self.changed = true;
-                self.session.handle_input(Input::ManualStart, now);
+                self.start();
             }
             PeerCommand::Stop { subcode, message } => {
                 self.wanted = false;
@@ -86,21 +86,27 @@ impl PeerTask {
         let limits = |config: &PeerConfig| (config.prefix_limit, config.prefix_limit_out);
         let limits = limits(&self.settings.config) != limits(&settings.config);
         let (was, is) = (!self.settings.disabled, !settings.disabled);
-        self.settings = settings;
+        // Whom we have found remains.
+        let (address, scope) = (self.settings.address, self.settings.scope);
+        self.settings = PeerSettings {
+            address,
+            scope,
+            ..settings
+        };
         if reset || limits || was != is {
             self.release();
         }
         if was != is {
             self.wanted = is;
-            let input = if is {
-                Input::ManualStart
+            if is {
+                self.start();
             } else {
-                Input::ManualStop {
+                let stop = Input::ManualStop {
                     subcode: cease::ADMIN_SHUTDOWN,
                     message: String::new(),
-                }
-            };
-            self.session.handle_input(input, now);
+                };
+                self.session.handle_input(stop, now);
+            }
         } else if (reset || (passive && self.up.is_none())) && self.wanted {
             self.session.handle_input(
                 Input::Reset {

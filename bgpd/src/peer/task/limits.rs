@@ -27,7 +27,7 @@ impl PeerTask {
     }
 
     fn limit_news(&mut self, news: LimitNews) {
-        let peer = self.settings.address;
+        let peer = self.settings.name;
         let config = &self.settings.config;
         match news {
             LimitNews::InNear(family, n) => {
@@ -84,8 +84,8 @@ impl PeerTask {
 
     /// The operator wants the session in spite of a limit that it passed.
     pub(super) fn release(&mut self) {
-        if self.held.take().is_some() && self.wanted {
-            self.session.handle_input(Input::ManualStart, clock::now());
+        if self.held.take().is_some() {
+            self.start();
         }
     }
 }

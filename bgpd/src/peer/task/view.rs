@@ -7,6 +7,7 @@ use godwit_bgp::session::{Session, Waiting};
 
 use super::{PeerTask, Up};
 use crate::clock;
+use crate::discovery::Discovery;
 use crate::peer::PeerSettings;
 use crate::status::{PeerEvent, PeerStatus, SessionStatus};
 use crate::sync::lock;
@@ -31,6 +32,7 @@ impl PeerTask {
             self.up.as_ref(),
             self.state_since,
             self.held.as_deref(),
+            self.discovery.as_deref(),
         ));
         self.view.status.store(Arc::clone(&status));
         self.context.registry.announce(PeerEvent::Changed(status));
@@ -43,10 +45,13 @@ pub(super) fn status_of(
     up: Option<&Up>,
     state_since: Option<Duration>,
     held: Option<&str>,
+    discovery: Option<&Discovery>,
 ) -> PeerStatus {
     let negotiated = up.map(|up| &up.negotiated);
     PeerStatus {
+        name: settings.name,
         address: settings.address,
+        finding: discovery.map(Discovery::finding),
         origin: settings.origin,
         disabled: settings.disabled,
         state: session.state(),
