@@ -125,8 +125,11 @@ impl Group {
     /// that follows from its slot (RFC 7911 §3).
     fn process_paths(&mut self, mark: Mark, send: SendPaths, core: &mut Core, seq: &mut u64) {
         type Entries = SmallVec<[(u32, Out); 8]>;
-        core.decide(mark);
-        let head = core.state(mark).paths;
+        // The ring may name a destination that was freed since: its list is none.
+        let head = match core.best(mark) {
+            Some(_) => core.state(mark).paths,
+            None => NONE,
+        };
         let mut new = Entries::new();
         for slot in core.view().chosen(head, send, &core.config) {
             let path = *core.paths.at(slot);
