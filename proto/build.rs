@@ -12,8 +12,10 @@ const PACKAGE: &str = "godwit.v1";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=godwit");
-    let files = ["types", "daemon", "peers", "routes", "policy", "fib"]
-        .map(|name| format!("godwit/v1/{name}.proto"));
+    let files = [
+        "types", "config", "daemon", "peers", "routes", "policy", "fib",
+    ]
+    .map(|name| format!("godwit/v1/{name}.proto"));
     let set = protox::compile(files, ["."])?;
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -8,6 +8,7 @@ use clap::Parser;
 use godwit_policy::route::Registry;
 use tracing::error;
 
+use crate::boot::Boot;
 use crate::daemon::{self, Failure, Options};
 use crate::logging;
 
@@ -32,14 +33,16 @@ struct Arguments {
 /// policies of `registry`, as `custom:NAME`.
 pub fn main(registry: &Registry) -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match godwit_config::load_with(&arguments.config, registry) {
-        Ok(config) => config,
-        Err(e) => {
-            eprintln!("{}", e.render(io::stderr().is_terminal()));
+    let color = io::stderr().is_terminal();
+    let (file, state) = (&arguments.config, &arguments.state_dir);
+    let boot = match Boot::load(file, state, registry, color) {
+        Ok(boot) => boot,
+        Err(text) => {
+            eprintln!("{text}");
             return ExitCode::from(2);
         }
     };
-    if let Err(e) = logging::init(&config.log) {
+    if let Err(e) = logging::init(&boot.config.log) {
         eprintln!("error: {e}");
         return ExitCode::from(2);
     }
@@ -47,7 +50,7 @@ pub fn main(registry: &Registry) -> ExitCode {
         config: arguments.config,
         state_directory: arguments.state_dir,
     };
-    match daemon::run(&options, config) {
+    match daemon::run(&options, boot) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(text)) => {
             eprintln!("{text}");

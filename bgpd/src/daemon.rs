@@ -49,9 +49,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::boot::Boot;
 use crate::control::desired::Desired;
 use crate::control::listeners::Listeners;
-use crate::control::task::{ControlTask, Ended, Inputs};
+use crate::control::revisions::Apply;
+use crate::control::task::{ControlTask, Ended, Inputs, Kept};
 use crate::control::{Control, Identity, Loaded, Ranges, Shared, resolve};
 use crate::identity::{self, StateFile};
 use crate::interfaces::Interfaces;
@@ -92,9 +94,17 @@ impl From<anyhow::Error> for Failure {
 }
 
 /// Runs the daemon until it is told to stop.
-pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
+pub fn run(options: &Options, boot: Boot) -> Result<(), Failure> {
     clock::start();
-    for warning in &config.warnings {
+    let Boot {
+        config,
+        text,
+        revision,
+        store,
+        history,
+        notes,
+    } = boot;
+    for warning in config.warnings.iter().chain(&notes) {
         warn!("{warning}");
     }
     let interfaces = Arc::new(Interfaces::default());
@@ -110,11 +120,14 @@ pub fn run(options: &Options, config: Config) -> Result<(), Failure> {
         .context("cannot start the runtime")?;
     let loaded = Loaded {
         config: Arc::new(config),
+        text,
+        revision,
         path: options.config.clone(),
         at: SystemTime::now(),
         last_error: None,
     };
-    let (engine, routes) = Engine::start(loaded, identity, interfaces)?;
+    let kept = Kept { store, history };
+    let (engine, routes) = Engine::start(loaded, identity, interfaces, kept)?;
     let shared = Arc::clone(&engine.shared);
     let ended = runtime.block_on(serve(engine, limit));
     // Also where the control task failed and could not say so.
@@ -143,6 +156,7 @@ pub(crate) struct Engine {
     interfaces: Arc<Interfaces>,
     notices: Notices,
     desired: Desired,
+    kept: Kept,
 }
 
 impl Engine {
@@ -151,6 +165,7 @@ impl Engine {
         loaded: Loaded,
         identity: Identity,
         interfaces: Arc<Interfaces>,
+        kept: Kept,
     ) -> anyhow::Result<(Engine, JoinHandle<()>)> {
         let config = Arc::clone(&loaded.config);
         let desired = resolve::desired(&config, &identity);
@@ -174,6 +189,7 @@ impl Engine {
             interfaces,
             notices,
             desired,
+            kept,
         };
         Ok((engine, thread))
     }
@@ -199,7 +215,7 @@ impl Engine {
             warn!("cannot watch links: {e}");
         }
         let control = Control::new(commands, Arc::clone(&shared));
-        let task = ControlTask::new(shared, context, inputs, self.desired, limit);
+        let task = ControlTask::new(shared, context, inputs, self.kept, self.desired, limit);
         (control, tokio::spawn(task.run()))
     }
 }
@@ -254,7 +270,8 @@ fn signals(control: Control) -> anyhow::Result<()> {
                     states.extend(NotifyState::monotonic_usec_now());
                     notify(&states);
                     // What went wrong is logged and shown by the status.
-                    let _ = control.reload().await;
+                    let wanted = Apply::reload(None, "SIGHUP");
+                    let _ = control.apply(wanted).await;
                     notify(&[NotifyState::Ready]);
                 }
             }

@@ -1,15 +1,16 @@
 //! The router-id, and the small file that keeps it.
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::{fs, process};
 
 use godwit_bgp::RouterId;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::interfaces::Interfaces;
+use crate::state;
 
 /// What outlives the process. A host whose first address changes must not come
 /// back as another router.
@@ -48,11 +49,9 @@ impl StateFile {
         if let Some(directory) = self.0.parent() {
             fs::create_dir_all(directory)?;
         }
-        let temporary = self.0.with_extension(format!("{}.tmp", process::id()));
         let mut text = serde_json::to_string_pretty(state)?;
         text.push('\n');
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, &self.0)
+        state::replace(&self.0, text.as_bytes(), 0o644, None)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`daemon`] starts everything and has a picture of it.
 
 pub mod api;
+pub mod boot;
 pub mod clock;
 pub mod command;
 pub mod control;
@@ -18,6 +19,7 @@ pub mod logging;
 mod netstat;
 mod peer;
 pub mod ribthread;
+pub mod state;
 pub mod status;
 mod sync;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! next hop, so the routes are IPv6 and the hosts are told of addresses that they
 //! don't have.
 
+mod lifecycle;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use godwit_bgp::session::State;
+use godwit_policy::route::Registry;
 use godwit_rib::{PrefixFilter, RouteEntry, RouteQuery, RouteView};
 use ipnet::IpNet;
 use tempfile::TempDir;
@@ -17,9 +20,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
+use crate::boot::Boot;
+use crate::control::task::Kept;
 use crate::control::{Control, ControlError, Loaded, NewPeer, resolve};
 use crate::daemon::Engine;
 use crate::interfaces::Interfaces;
+use crate::state::changes::NewRoute;
 use crate::status::{PeerOrigin, PeerStatus};
 
 /// Longer than anything here takes on a busy machine.
@@ -46,20 +52,39 @@ impl Node {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("godwit.toml");
         std::fs::write(&path, text).unwrap();
-        let config = godwit_config::load(&path).unwrap();
+        Node::start_in(directory).await
+    }
+
+    /// With what a former one left there.
+    async fn start_in(directory: TempDir) -> Node {
+        let path = directory.path().join("godwit.toml");
+        let boot = Boot::load(
+            &path,
+            &directory.path().join("state"),
+            &Registry::default(),
+            false,
+        )
+        .unwrap();
+        let config = boot.config;
         let identity = resolve::identity(&config, config.router.router_id.unwrap());
         let loaded = Loaded {
             config: Arc::new(config),
+            text: boot.text,
+            revision: boot.revision,
             path,
             at: SystemTime::now(),
             last_error: None,
+        };
+        let kept = Kept {
+            store: boot.store,
+            history: boot.history,
         };
         let own = loaded.config.router.listen[0].ip();
         let host = identity.router_id.0;
         let global = Ipv6Addr::from(0x2001_0db8_u128 << 96 | 0xffff << 64 | u128::from(host));
         let addresses = [(own, 8), (IpAddr::V6(global), 64)];
         let interfaces = Arc::new(Interfaces::fixed(&addresses));
-        let (engine, _) = Engine::start(loaded, identity, interfaces).unwrap();
+        let (engine, _) = Engine::start(loaded, identity, interfaces, kept).unwrap();
         let (control, _) = engine.open(100);
         let mut listeners = control.listeners();
         while listeners.is_empty() {
@@ -161,6 +186,14 @@ fn peer(own: Ipv4Addr, address: Ipv4Addr, asn: u32, more: &str) -> String {
     )
 }
 
+fn new_route(prefix: IpNet) -> NewRoute {
+    let request = godwit_proto::v1::AddRouteRequest {
+        prefix: prefix.to_string(),
+        ..Default::default()
+    };
+    NewRoute::new(prefix, request).unwrap()
+}
+
 fn originate(prefix: &str) -> String {
     format!("[[originate]]\nprefix = \"{prefix}\"\n")
 }
@@ -193,16 +226,16 @@ async fn two_routers_that_call_each_other_at_once_come_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_added_and_removed_by_command_reach_the_peer() {
     let (left, _, right, _) = pair().await;
-    let route = resolve::local_route("2001:db8:3::/48".parse().unwrap(), false);
-    left.control.add_route(route.clone()).await.unwrap();
+    let prefix = "2001:db8:3::/48".parse().unwrap();
+    left.control.add_route(new_route(prefix)).await.unwrap();
     right
         .until_routes(&["2001:db8:1::/48", "2001:db8:2::/48", "2001:db8:3::/48"])
         .await;
-    left.control.remove_route(route.prefix).await.unwrap();
+    left.control.remove_route(prefix).await.unwrap();
     right
         .until_routes(&["2001:db8:1::/48", "2001:db8:2::/48"])
         .await;
-    let again = left.control.remove_route(route.prefix).await;
+    let again = left.control.remove_route(prefix).await;
     assert!(matches!(again, Err(ControlError::NotFound(_))), "{again:?}");
 }
 
@@ -218,7 +251,7 @@ async fn a_changed_policy_is_applied_without_touching_the_session() {
         + &peer(a, b, 65002, "").replace("accept-all", "reject-all")
         + &originate("2001:db8:1::/48");
     let changes = left.reload(&strict).await.unwrap();
-    assert_eq!(changes, [format!("peer {b} changed")]);
+    assert_eq!(changes, [format!("peer {b} changed: import, export")]);
     left.until_rejected("2001:db8:2::/48", true).await;
     right.until_routes(&["2001:db8:2::/48"]).await;
     assert_eq!(left.sessions_had(b), 1);
@@ -286,7 +319,8 @@ async fn what_no_open_told_of_leaves_the_session_alone() {
         .replace("\"1s\"\nnext-hop", "\"3s\"\nnext-hop");
     let changed = router(65001, a) + &text + &originate("2001:db8:1::/48");
     let changes = left.reload(&changed).await.unwrap();
-    assert_eq!(changes, [format!("peer {b} changed")]);
+    let keys = "remote-as, local-address, next-hop-self, keepalive, description, connect-retry";
+    assert_eq!(changes, [format!("peer {b} changed: {keys}")]);
     let is = |s: &PeerStatus| {
         let keepalive = s.session.as_ref().map(|s| s.negotiated.keepalive);
         keepalive == Some(Duration::from_secs(1))

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
+use godwit_proto::v1::config_client::ConfigClient;
 use godwit_proto::v1::daemon_client::DaemonClient;
 use godwit_proto::v1::fib_client::FibClient;
 use godwit_proto::v1::peers_client::PeersClient;
@@ -53,6 +54,10 @@ impl Client {
 
     pub fn daemon(&self) -> DaemonClient<Channel> {
         DaemonClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    pub fn config(&self) -> ConfigClient<Channel> {
+        ConfigClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     pub fn peers(&self) -> PeersClient<Channel> {

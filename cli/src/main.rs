@@ -71,11 +71,8 @@ async fn ask_daemon(args: &Args, out: &mut Out) -> Result<(), Failure> {
         Command::RoutePolicy(command) => policy::run(command, &client, out).await,
         Command::Fib(command) => fib::run(command, &client, out).await,
         Command::Watch(command) => watch::run(command, &client, out).await,
-        Command::Config(config::Command::Reload) => config::reload(&client, out).await,
+        Command::Config(command) => config::run(command, &client, out).await,
         Command::Stop => status::stop(&client, out).await,
-        Command::Config(config::Command::Check(_))
-        | Command::Demo(_)
-        | Command::Completions(_)
-        | Command::Man(_) => Ok(()),
+        Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }

@@ -32,7 +32,8 @@ pub enum Command {
     ///
     /// Exit status 1 when it is not established.
     Explain { address: String },
-    /// Add a peer. It survives a reload, not a restart.
+    /// Add a peer. It lives on as `[api] changes` says: by default also over a
+    /// restart.
     Add(Box<Add>),
     /// Remove a peer that was added so.
     Remove {
@@ -42,7 +43,7 @@ pub enum Command {
     },
     /// Let a disabled peer's session start again.
     Enable { address: String },
-    /// End the session and start no other. It survives a reload, not a restart.
+    /// End the session and start no other, also after a restart (`[api] changes`).
     Disable {
         address: String,
         #[command(flatten)]
@@ -228,7 +229,7 @@ pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<()
                 message: told.message.clone(),
             };
             let answer = client.peers().disable_peer(request).await?;
-            let text = "disabled; this survives a reload (SIGHUP), not a restart of the daemon";
+            let text = "disabled";
             done(out, &answer.into_inner(), text)
         }
         Command::Reset {
@@ -305,12 +306,7 @@ async fn add_peer(add: &Add, client: &Client, out: &mut Out) -> Result<(), Failu
         peer: Some(spec(add)?),
     };
     let answer = client.peers().add_peer(request).await?.into_inner();
-    done(
-        out,
-        &answer,
-        "added; it survives a reload (SIGHUP), not a restart of the daemon: \
-         write it to the configuration file to keep it",
-    )
+    done(out, &answer, "added")
 }
 
 fn spec(add: &Add) -> Result<PeerSpec, Failure> {

@@ -24,7 +24,7 @@ pub enum Command {
     Show { target: String },
     /// Why the best path is the best one, and who is told of it.
     Explain { target: String },
-    /// Announce a prefix of this host. It survives a reload, not a restart.
+    /// Announce a prefix of this host, also after a restart (`[api] changes`).
     Add(Add),
     /// Announce it no more.
     Remove {
@@ -205,12 +205,10 @@ pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<()
         }
         Command::Add(add) => {
             let answer = client.routes().add_route(add.message()).await?;
-            let text = "added; it survives a reload (SIGHUP), not a restart of the daemon: \
-                        write it to the configuration file ([[originate]]) to keep it";
             if out.json {
                 return out.json(&answer.into_inner());
             }
-            out.line(text)
+            out.line("added")
         }
         Command::Remove { prefix } => {
             let request = RemoveRouteRequest {

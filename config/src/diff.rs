@@ -394,7 +394,11 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         require,
         via_default,
     } = &old.next_hop;
-    let ApiConfig { unix, group } = &old.api;
+    let ApiConfig {
+        unix,
+        group,
+        changes,
+    } = &old.api;
     let LogConfig { level, format } = &old.log;
     let (router, fib, hop) = (&new.router, &new.fib, &new.next_hop);
     vec![
@@ -448,6 +452,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         ),
         ("[api] unix", *unix != new.api.unix, Scope::Daemon),
         ("[api] group", *group != new.api.group, Scope::Daemon),
+        ("[api] changes", *changes != new.api.changes, Scope::Live),
         ("[log] level", *level != new.log.level, Scope::Live),
         ("[log] format", *format != new.log.format, Scope::Daemon),
     ]

@@ -1,5 +1,6 @@
 //! What is wrong in a file, shown at its place.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -101,7 +102,9 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     pub(crate) fn new(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|p| p.span.as_ref().map_or((0, 0), |s| (s.start, s.end)));
-        problems.dedup();
+        // A group's mistake is found with each of its peers.
+        let mut seen = HashSet::new();
+        problems.retain(|p| seen.insert((p.span.clone(), p.title.clone(), p.label.clone())));
         ConfigErrors {
             name: name.to_owned(),
             text: text.to_owned(),
@@ -112,6 +115,14 @@ impl ConfigErrors {
     /// In the order of the file; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Line and column of a byte of the text, from 1, as editors count them.
+    pub fn place(&self, at: usize) -> (usize, usize) {
+        let before = &self.text[..self.text.floor_char_boundary(at)];
+        let line = before.matches('\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (line, before[start..].chars().count() + 1)
     }
 
     /// All of them, for a terminal with colours or without.

@@ -7,6 +7,7 @@
 
 mod diff;
 mod docs;
+pub mod edit;
 mod error;
 mod model;
 mod parse;
@@ -25,11 +26,11 @@ pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    AddPathConfig, ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat,
-    NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit,
-    RemoteAs, RouterConfig,
+    AddPathConfig, ApiConfig, Changes, Config, FibConfig, LimitAction, LimitCount, LogConfig,
+    LogFormat, NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain,
+    PrefixLimit, RemoteAs, RouterConfig,
 };
-pub use parse::{load, load_with, parse, parse_with};
+pub use parse::{ReadPeer, load, load_with, parse, parse_with, read_text};
 pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;

@@ -297,6 +297,18 @@ pub struct NextHopConfig {
 pub struct ApiConfig {
     pub unix: PathBuf,
     pub group: String,
+    pub changes: Changes,
+}
+
+/// What becomes of peers and routes that are changed by command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Changes {
+    /// They are kept beside the file and made again after a restart.
+    Keep,
+    /// They are written into the file.
+    Write,
+    /// They are gone with the process.
+    Forget,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::model::{
-    AddPathConfig, ApiConfig, Config, FibConfig, LimitAction, LimitCount, LogConfig, LogFormat,
-    NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit, RouterConfig,
+    AddPathConfig, ApiConfig, Changes, Config, FibConfig, LimitAction, LimitCount, LogConfig,
+    LogFormat, NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit,
+    RouterConfig,
 };
 use crate::path;
 use crate::policies;
@@ -34,6 +35,12 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, ConfigErrors> {
 /// The same, where there are policies written in Rust.
 pub fn load_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Config, ConfigErrors> {
     let path = path.as_ref();
+    parse_with(&path.display().to_string(), &read_text(path)?, registry)
+}
+
+/// The text of a file, not checked yet.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String, ConfigErrors> {
+    let path = path.as_ref();
     let name = path.display().to_string();
     let fail =
         |what: String, help: &str| ConfigErrors::new(&name, "", vec![Problem::new(what, help)]);
@@ -43,9 +50,7 @@ pub fn load_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Config, 
             "name another file with -c, or make this one readable",
         )
     })?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| fail("is not text".to_owned(), "save it as UTF-8"))?;
-    parse_with(&name, &text, registry)
+    String::from_utf8(bytes).map_err(|_| fail("is not text".to_owned(), "save it as UTF-8"))
 }
 
 /// Checks the text of a file; `name` is shown with errors.
@@ -416,7 +421,6 @@ fn peers(
                     .label("again")
                     .and(first, "first here"),
             );
-            continue;
         }
         match resolver.resolve(key, group, &own) {
             Ok(peer) => {
@@ -471,6 +475,60 @@ fn limit(table: &Table<'_>, spans: &mut KeySpans) -> Option<u32> {
     let span = table.value_span("limit")?;
     spans.keys.insert("limit", span);
     table.plain("limit", values::number(1..=30_000))
+}
+
+/// A peer as a file has it, not resolved yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPeer {
+    pub key: PeerKey,
+    pub group: Option<String>,
+    pub settings: PeerSettings,
+}
+
+impl Config {
+    /// Reads `[[peer]]` tables that stand elsewhere, as [`edit`](crate::edit)
+    /// writes them, by the policies and groups of this file. What is wrong with
+    /// one is returned in its place.
+    pub fn read_peers(&self, text: &str) -> Vec<Result<ReadPeer, String>> {
+        let (document, faults) = DeTable::parse_recoverable(text);
+        if let Some(fault) = faults.first() {
+            return vec![Err(fault.message().to_owned())];
+        }
+        let problems = Problems::default();
+        let root = Table::new(
+            document.get_ref(),
+            document.span(),
+            &schema::ROOT,
+            &problems,
+        );
+        let read = |table: &Table<'_>| {
+            let mut settings = settings(table, self.policies(), &Problems::default());
+            settings.limit = limit(table, &mut settings.spans);
+            settings.description = table.plain("description", values::string);
+            settings.spans = KeySpans::default();
+            let key = peer_key(table).map(|(key, _)| key);
+            let group = table.plain("group", values::string);
+            let wrong = table.problems().take();
+            match (key, &wrong[..]) {
+                (Some(key), []) => Ok(ReadPeer {
+                    key,
+                    group,
+                    settings,
+                }),
+                _ => Err(wrong
+                    .iter()
+                    .map(Problem::one_line)
+                    .collect::<Vec<_>>()
+                    .join("; ")),
+            }
+        };
+        let tables = root.tables("peer", &schema::PEER);
+        // What is wrong with keys comes with the tables; each is read by itself.
+        let keys = problems.take();
+        let mut found: Vec<_> = tables.iter().map(read).collect();
+        found.extend(keys.iter().map(|problem| Err(problem.one_line())));
+        found
+    }
 }
 
 /// `Err`: it names a group that doesn't exist, which was complained about.
@@ -584,9 +642,17 @@ fn fib(root: &Table<'_>) -> FibConfig {
 fn api(root: &Table<'_>) -> ApiConfig {
     let table = root.table("api", &schema::API);
     let text = |key| table.and_then(|t| t.plain(key, values::string));
+    let changes = values::word(&[
+        ("keep", Changes::Keep),
+        ("write", Changes::Write),
+        ("forget", Changes::Forget),
+    ]);
     ApiConfig {
         unix: PathBuf::from(text("unix").unwrap_or_else(|| "/run/godwit/godwit.sock".to_owned())),
         group: text("group").unwrap_or_else(|| "godwit".to_owned()),
+        changes: table
+            .and_then(|t| t.plain("changes", changes))
+            .unwrap_or(Changes::Keep),
     }
 }
 

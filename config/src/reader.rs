@@ -25,6 +25,11 @@ impl Problems {
         self.push(problem.label(wrong.label));
     }
 
+    /// What was found so far, which is forgotten here.
+    pub fn take(&self) -> Vec<Problem> {
+        self.0.take()
+    }
+
     pub fn into_inner(self) -> Vec<Problem> {
         self.0.into_inner()
     }

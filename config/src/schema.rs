@@ -852,6 +852,12 @@ pub(crate) static API: Section = Section {
             "`\"godwit\"`",
             "The system group that may use it; where there is no such group, root alone.",
         ),
+        key(
+            "changes",
+            "`\"keep\"`, `\"write\"` or `\"forget\"`",
+            "`\"keep\"`",
+            "What becomes of peers and routes that are changed by command: kept in the state directory and made again after a restart, written into this file (its comments stay), or gone with the process.",
+        ),
         planned("tcp"),
     ]],
 };

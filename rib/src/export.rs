@@ -108,8 +108,13 @@ impl Export {
 
     /// The source as far as it matters to this group.
     pub fn source(&self, peer: PeerId, family: Family, peers: &Peers) -> Source {
+        self.source_of(peers.at(peer).map(|peer| &peer.spec), family)
+    }
+
+    /// The same of a peer with this spec; `None`: we ourselves.
+    pub fn source_of(&self, spec: Option<&PeerSpec>, family: Family) -> Source {
         let unknown = RouterId(0);
-        let Some(spec) = peers.at(peer).map(|peer| &peer.spec) else {
+        let Some(spec) = spec else {
             return Source {
                 from: From::Ourselves,
                 shares_subnet: false,

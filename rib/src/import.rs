@@ -195,6 +195,14 @@ impl Imports {
         }
     }
 
+    /// The same router, and no classes yet.
+    pub fn empty(&self) -> Imports {
+        Imports {
+            own: self.own.clone(),
+            ..Imports::default()
+        }
+    }
+
     /// Our own addresses are now these; which of them are new or gone.
     pub fn set_own(&mut self, own: HashSet<IpAddr>) -> HashSet<IpAddr> {
         let changed: HashSet<IpAddr> = own.symmetric_difference(&self.own).copied().collect();

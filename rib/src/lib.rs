@@ -13,6 +13,7 @@ mod bitmap;
 mod core;
 mod decide;
 mod dest;
+mod dryrun;
 mod explain;
 mod export;
 pub mod fib;
@@ -36,6 +37,7 @@ mod work;
 
 pub use api::*;
 pub use decide::{LOCAL_WEIGHT, Step};
+pub use dryrun::DryRun;
 pub use fib::{
     FibAck, FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, NextHopState,
     RouteChange, WeightedHop,

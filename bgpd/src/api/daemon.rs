@@ -111,10 +111,11 @@ impl v1::daemon_server::Daemon for Service {
 
     async fn reload(
         &self,
-        _: Request<v1::ReloadRequest>,
+        request: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
+        let control = self.control.on_behalf_of(super::uid(&request));
         Ok(Response::new(v1::ReloadResponse {
-            changes: self.control.reload().await?,
+            changes: control.reload().await?,
         }))
     }
 

@@ -53,6 +53,7 @@ impl From<ControlError> for Status {
             ControlError::FailedPrecondition(_) => {
                 because(Code::FailedPrecondition, "NOT_IN_THIS_STATE", text)
             }
+            ControlError::Conflict(_) => because(Code::Aborted, "OTHER_REVISION", text),
             ControlError::Invalid(_) => because(Code::InvalidArgument, "INVALID", text),
             ControlError::Stopping => because(Code::Unavailable, "STOPPING", text),
             ControlError::Internal(_) => because(Code::Internal, "INTERNAL", text),

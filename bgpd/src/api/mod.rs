@@ -11,8 +11,10 @@
 //! client is slow the task waits, falls behind its source, and starts over with
 //! a resync. Nothing in the daemon ever waits for a client.
 
+mod config;
 mod convert;
 mod daemon;
+mod dryrun;
 mod error;
 mod fib;
 mod limits;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use godwit_proto::v1;
+use godwit_proto::v1::config_server::ConfigServer;
 use godwit_proto::v1::daemon_server::DaemonServer;
 use godwit_proto::v1::fib_server::FibServer;
 use godwit_proto::v1::peers_server::PeersServer;
@@ -35,7 +38,7 @@ use godwit_proto::v1::routes_server::RoutesServer;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, UdsConnectInfo};
 use tracing::{error, info, warn};
 
 use crate::control::Control;
@@ -125,6 +128,7 @@ async fn services(
 ) -> Result<Router, tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<DaemonServer<daemon::Service>>().await;
+    health.set_serving::<ConfigServer<config::Service>>().await;
     health.set_serving::<PeersServer<peers::Service>>().await;
     health.set_serving::<RoutesServer<routes::Service>>().await;
     health.set_serving::<FibServer<fib::Service>>().await;
@@ -142,6 +146,7 @@ async fn services(
         .add_service(health_service)
         .add_service(reflection)
         .add_service(DaemonServer::new(daemon::Service::new(control.clone())))
+        .add_service(ConfigServer::new(config::Service::new(control.clone())))
         .add_service(PeersServer::new(peers::Service::new(
             control.clone(),
             stop.clone(),
@@ -154,6 +159,12 @@ async fn services(
         .add_service(RoutePolicyServer::new(policy::Service::new(
             control.clone(),
         ))))
+}
+
+/// The user at the other end of the socket.
+fn uid<T>(request: &tonic::Request<T>) -> Option<u32> {
+    let info = request.extensions().get::<UdsConnectInfo>()?;
+    Some(info.peer_cred?.uid())
 }
 
 /// What `limit` of a listing means.

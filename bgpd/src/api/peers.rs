@@ -83,10 +83,11 @@ impl v1::peers_server::Peers for Service {
         &self,
         request: Request<v1::AddPeerRequest>,
     ) -> Result<Response<v1::AddPeerResponse>, Status> {
+        let control = self.control.on_behalf_of(super::uid(&request));
         let spec = request.into_inner().peer;
         let new = new_peer(spec.ok_or_else(|| error::bad_field("peer", "is required"))?)?;
         let address = new.name;
-        self.control.add_peer(new).await?;
+        control.add_peer(new).await?;
         Ok(Response::new(v1::AddPeerResponse {
             peer: message(&self.control, address).await?,
         }))
@@ -96,10 +97,11 @@ impl v1::peers_server::Peers for Service {
         &self,
         request: Request<v1::RemovePeerRequest>,
     ) -> Result<Response<v1::RemovePeerResponse>, Status> {
+        let control = self.control.on_behalf_of(super::uid(&request));
         let request = request.into_inner();
         let address = self.known(&request.address)?;
         let message = told(request.message)?;
-        self.control.remove_peer(address, message).await?;
+        control.remove_peer(address, message).await?;
         Ok(Response::new(v1::RemovePeerResponse {}))
     }
 
@@ -108,7 +110,8 @@ impl v1::peers_server::Peers for Service {
         request: Request<v1::EnablePeerRequest>,
     ) -> Result<Response<v1::EnablePeerResponse>, Status> {
         let address = self.known(&request.get_ref().address)?;
-        self.control.enable_peer(address).await?;
+        let control = self.control.on_behalf_of(super::uid(&request));
+        control.enable_peer(address).await?;
         Ok(Response::new(v1::EnablePeerResponse {}))
     }
 
@@ -116,10 +119,11 @@ impl v1::peers_server::Peers for Service {
         &self,
         request: Request<v1::DisablePeerRequest>,
     ) -> Result<Response<v1::DisablePeerResponse>, Status> {
+        let control = self.control.on_behalf_of(super::uid(&request));
         let request = request.into_inner();
         let address = self.known(&request.address)?;
         let message = told(request.message)?;
-        self.control.disable_peer(address, message).await?;
+        control.disable_peer(address, message).await?;
         Ok(Response::new(v1::DisablePeerResponse {}))
     }
 

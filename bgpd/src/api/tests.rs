@@ -71,6 +71,8 @@ impl Daemon {
             },
             loaded: ArcSwap::from_pointee(Loaded {
                 config,
+                text: "".into(),
+                revision: 1,
                 path: "/etc/godwit/godwit.toml".into(),
                 at: SystemTime::now(),
                 last_error: None,
@@ -129,11 +131,15 @@ impl Daemon {
 /// What the control task does with routes; peers it refuses.
 async fn follow(mut script: mpsc::Receiver<Command>, rib: ribthread::RibHandle) {
     while let Some(command) = script.recv().await {
+        let command = match command {
+            Command::As(_, command) => *command,
+            command => command,
+        };
         match command {
             Command::AddRoute(route, reply) => {
                 let now = crate::clock::now();
                 rib.query(move |rib| {
-                    rib.originate(&route, now);
+                    rib.originate(&route.route, now);
                     while rib.work(1000) {}
                 })
                 .await

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use godwit_config::Password;
+use godwit_config::{Effect, Password};
 use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
@@ -63,6 +63,8 @@ pub enum Step {
     ChangePeer {
         settings: PeerSettings,
         restart: Vec<&'static str>,
+        /// All that differ.
+        keys: Vec<(&'static str, Effect)>,
     },
     Originate(LocalRoute),
     Withdraw(IpNet),
@@ -75,12 +77,30 @@ impl Step {
         match self {
             Step::AddPeer(s) => format!("peer {} added", s.name),
             Step::RemovePeer(address) => format!("peer {address} removed"),
-            Step::ChangePeer { settings, restart } => {
-                let how = match &restart[..] {
-                    [] => String::new(),
-                    keys => format!(", its session restarts for {}", keys.join(", ")),
-                };
-                format!("peer {} changed{how}", settings.name)
+            Step::ChangePeer {
+                settings,
+                restart,
+                keys,
+            } => {
+                let address = settings.name;
+                match &restart[..] {
+                    [] if keys.is_empty() => {
+                        let word = if settings.disabled {
+                            "disabled"
+                        } else {
+                            "enabled"
+                        };
+                        format!("peer {address} {word}")
+                    }
+                    [] => {
+                        let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+                        format!("peer {address} changed: {}", keys.join(", "))
+                    }
+                    keys => {
+                        let keys = keys.join(", ");
+                        format!("peer {address} changed, its session restarts for {keys}")
+                    }
+                }
             }
             Step::Originate(route) => format!("route {} originated", route.prefix),
             Step::Withdraw(prefix) => format!("route {prefix} withdrawn"),
@@ -119,6 +139,7 @@ pub fn steps(
             Some(old) if old != settings => steps.push(Step::ChangePeer {
                 settings: settings.clone(),
                 restart: old.restart_keys(settings, session(*address).as_ref()),
+                keys: keys(old, settings),
             }),
             Some(_) => {}
         }
@@ -133,6 +154,17 @@ pub fn steps(
         }
     }
     steps
+}
+
+/// Those of the file, and whether it is disabled by command.
+fn keys(old: &PeerSettings, new: &PeerSettings) -> Vec<(&'static str, Effect)> {
+    let change = godwit_config::change(&old.config, &new.config);
+    let mut keys = change.map(|change| change.keys).unwrap_or_default();
+    keys.retain(|(_, effect)| *effect != Effect::Switch);
+    if old.disabled != new.disabled {
+        keys.insert(0, ("disabled", Effect::Switch));
+    }
+    keys
 }
 
 fn same_route(a: &LocalRoute, b: &LocalRoute) -> bool {
@@ -176,7 +208,10 @@ mod tests {
     #[test]
     fn a_description_leaves_the_session_alone() {
         let named = format!("{PEER}description = \"x\"\n");
-        assert_eq!(described(PEER, &named), ["peer 10.0.0.1 changed"]);
+        assert_eq!(
+            described(PEER, &named),
+            ["peer 10.0.0.1 changed: description"]
+        );
     }
 
     #[test]

@@ -30,6 +30,14 @@ struct Open {
     keys: Keys,
 }
 
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        for open in self.open.values().flatten() {
+            open.task.abort();
+        }
+    }
+}
+
 impl Listeners {
     pub fn new(strangers: mpsc::Sender<Stranger>) -> Listeners {
         Listeners {

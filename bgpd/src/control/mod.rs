@@ -4,6 +4,7 @@
 pub(crate) mod desired;
 pub(crate) mod listeners;
 pub(crate) mod resolve;
+pub mod revisions;
 pub(crate) mod task;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,14 @@ use arc_swap::ArcSwap;
 use godwit_bgp::{Asn, Family, RouterId};
 use godwit_config::Config;
 use godwit_fib::FibHandle;
-use godwit_rib::LocalRoute;
 use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use self::revisions::{Applied, Apply, Plan, Revisions, RolledBack};
 use crate::listener::{Gate, ListenerStatus, Refused};
 use crate::peer::{PeerName, Registry};
 use crate::ribthread::RibHandle;
+use crate::state::changes::NewRoute;
 use crate::status::{PeerEvent, PeerView};
 use crate::sync::lock;
 
@@ -38,8 +40,19 @@ pub struct NewPeer {
 /// What a client or a signal wants.
 #[derive(Debug)]
 pub enum Command {
-    /// Read the file again and apply the difference; answers what changed, a line each.
-    Reload(Reply<Vec<String>>),
+    /// On behalf of the user with this id.
+    As(u32, Box<Command>),
+    /// Put a configuration, or the file as it is now, in force.
+    Apply(Box<Apply>, Reply<Applied>),
+    /// Keep what was applied on trial.
+    Confirm(Reply<u64>),
+    /// Put a former configuration in force again; none named: the one before.
+    Rollback(Option<u64>, String, Reply<RolledBack>),
+    Revisions(Reply<Revisions>),
+    /// The text of a revision; none named: what is in force.
+    Show(Option<u64>, Reply<(u64, String)>),
+    /// What a text (or the file) of this name would change.
+    Plan(Option<String>, String, Reply<Box<Plan>>),
     AddPeer(Box<NewPeer>, Reply<()>),
     RemovePeer(PeerName, String, Reply<()>),
     EnablePeer(PeerName, Reply<()>),
@@ -55,7 +68,7 @@ pub enum Command {
     RefreshIn(PeerName, Vec<Family>, Reply<()>),
     /// Send it ours again.
     RefreshOut(PeerName, Vec<Family>, Reply<()>),
-    AddRoute(Box<LocalRoute>, Reply<()>),
+    AddRoute(Box<NewRoute>, Reply<()>),
     RemoveRoute(IpNet, Reply<()>),
     Stop,
 }
@@ -70,6 +83,8 @@ pub enum ControlError {
     AlreadyExists(String),
     /// It is in the file, or the session is not in the state for it.
     FailedPrecondition(String),
+    /// Somebody else was faster.
+    Conflict(String),
     /// The argument, or the file, is wrong; for a file the underlined text.
     Invalid(String),
     /// The daemon is stopping.
@@ -84,6 +99,7 @@ impl fmt::Display for ControlError {
             ControlError::NotFound(text)
             | ControlError::AlreadyExists(text)
             | ControlError::FailedPrecondition(text)
+            | ControlError::Conflict(text)
             | ControlError::Invalid(text)
             | ControlError::Internal(text) => f.write_str(text),
             ControlError::Stopping => f.write_str("the daemon is stopping"),
@@ -106,6 +122,9 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Arc<Config>,
+    pub text: Arc<str>,
+    /// Its number in the history.
+    pub revision: u64,
     pub path: PathBuf,
     pub at: SystemTime,
     /// Why the last attempt to load it anew was refused.
@@ -151,11 +170,25 @@ pub(crate) struct Shared {
 pub struct Control {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    uid: Option<u32>,
 }
 
 impl Control {
     pub(crate) fn new(commands: mpsc::Sender<Command>, shared: Arc<Shared>) -> Control {
-        Control { commands, shared }
+        Control {
+            commands,
+            shared,
+            uid: None,
+        }
+    }
+
+    /// The same, on behalf of the user with this id.
+    #[must_use]
+    pub fn on_behalf_of(&self, uid: Option<u32>) -> Control {
+        Control {
+            uid,
+            ..self.clone()
+        }
     }
 
     // Reading: never asks the control task, never waits for a peer.
@@ -209,8 +242,36 @@ impl Control {
 
     // Changing.
 
+    /// Reads the file again and applies the difference, as SIGHUP does; what
+    /// changed, a line each.
     pub async fn reload(&self) -> Result<Vec<String>, ControlError> {
-        self.ask(Command::Reload).await
+        let applied = self.apply(Apply::reload(self.uid, "")).await?;
+        Ok(applied.changes)
+    }
+
+    pub async fn apply(&self, wanted: Apply) -> Result<Applied, ControlError> {
+        self.ask(|r| Command::Apply(Box::new(wanted), r)).await
+    }
+
+    pub async fn confirm(&self) -> Result<u64, ControlError> {
+        self.ask(Command::Confirm).await
+    }
+
+    pub async fn rollback(&self, to: Option<u64>, why: String) -> Result<RolledBack, ControlError> {
+        self.ask(|r| Command::Rollback(to, why, r)).await
+    }
+
+    pub async fn revisions(&self) -> Result<Revisions, ControlError> {
+        self.ask(Command::Revisions).await
+    }
+
+    pub async fn show(&self, number: Option<u64>) -> Result<(u64, String), ControlError> {
+        self.ask(|r| Command::Show(number, r)).await
+    }
+
+    pub async fn plan(&self, text: Option<String>, name: String) -> Result<Plan, ControlError> {
+        let plan = self.ask(|r| Command::Plan(text, name, r)).await?;
+        Ok(*plan)
     }
 
     pub async fn add_peer(&self, peer: NewPeer) -> Result<(), ControlError> {
@@ -271,7 +332,7 @@ impl Control {
     }
 
     /// The same prefix again replaces the route.
-    pub async fn add_route(&self, route: LocalRoute) -> Result<(), ControlError> {
+    pub async fn add_route(&self, route: NewRoute) -> Result<(), ControlError> {
         self.ask(|r| Command::AddRoute(Box::new(route), r)).await
     }
 
@@ -287,8 +348,12 @@ impl Control {
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
+        let mut command = command(reply);
+        if let Some(uid) = self.uid {
+            command = Command::As(uid, Box::new(command));
+        }
         self.commands
-            .send(command(reply))
+            .send(command)
             .await
             .map_err(|_| ControlError::Stopping)?;
         answer.await.map_err(|_| ControlError::Stopping)?

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 
 use godwit_bgp::attrs::{AttrsBuf, Origin};
 use godwit_bgp::session::{AddPath, Capabilities, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
 use godwit_config::{Config, PeerConfig, PeerKey};
-use godwit_policy::route::Registry;
 use godwit_rib::{LocalRoute, RibConfig};
 use ipnet::IpNet;
 
@@ -16,12 +14,6 @@ use super::desired::{Desired, Range};
 use super::{Identity, NewPeer};
 use crate::peer::{PeerName, PeerSettings};
 use crate::status::PeerOrigin;
-
-/// Reads and checks the file, which may name the policies of `registry`; the
-/// error is the text to show.
-pub fn load(path: &Path, registry: &Registry) -> Result<Config, String> {
-    godwit_config::load_with(path, registry).map_err(|e| e.render(false))
-}
 
 pub fn identity(config: &Config, router_id: RouterId) -> Identity {
     Identity {
@@ -178,12 +170,4 @@ pub fn runtime_peer(
         .resolve_peer(key, new.group.as_deref(), &new.settings)
         .map_err(|problems| problems.join("; "))?;
     Ok(settings(&peer, address, PeerOrigin::Runtime, identity))
-}
-
-/// What changed in the file and only a restart of the daemon brings about.
-pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
-    let diff = godwit_config::diff(old, new);
-    diff.needs_restart()
-        .map(|key| format!("{key} changed: {}", godwit_config::Scope::Daemon))
-        .collect()
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod reload;
+mod revisions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,8 +11,6 @@ use std::time::Duration;
 
 use godwit_bgp::Family;
 use godwit_bgp::wire::notification::cease;
-use godwit_rib::LocalRoute;
-use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,10 +18,13 @@ use tracing::{error, info, warn};
 
 use super::desired::{Desired, listening_keys};
 use super::listeners::Listeners;
-use super::{Command, NewPeer, Shared};
+use super::{Command, Shared};
 use crate::listener::{Doorman, Refusal, Stranger};
 use crate::peer::{self, Entry, PeerCommand, PeerName, PeerSettings};
 use crate::ribthread::{Notice, Notices};
+use crate::state::Store;
+use crate::state::changes::Changes;
+use crate::state::history::History;
 use crate::status::PeerOrigin;
 
 /// How long a restarted daemon keeps the kernel routes that nobody has claimed
@@ -39,6 +41,12 @@ pub(crate) struct Inputs {
     pub listeners: Listeners,
 }
 
+/// What outlives the process.
+pub(crate) struct Kept {
+    pub store: Store,
+    pub history: History,
+}
+
 pub(crate) struct ControlTask {
     shared: Arc<Shared>,
     context: peer::Context,
@@ -49,11 +57,14 @@ pub(crate) struct ControlTask {
     peers: BTreeMap<PeerName, Peer>,
     /// As the file wants it.
     desired: Desired,
-    /// Added by command.
-    runtime: BTreeMap<PeerName, NewPeer>,
-    /// Disabled (true) or enabled by command, against the file.
-    forced: BTreeMap<PeerName, bool>,
-    runtime_routes: BTreeMap<IpNet, LocalRoute>,
+    /// What was changed by command.
+    changes: Changes,
+    history: History,
+    store: Store,
+    /// When the newest revision goes, unless it is confirmed.
+    confirm_at: Option<Instant>,
+    /// On whose behalf the command at hand is; none: the daemon's own.
+    uid: Option<u32>,
     doorman: Doorman,
     /// Most peers that there may be.
     limit: usize,
@@ -80,6 +91,7 @@ impl ControlTask {
         shared: Arc<Shared>,
         context: peer::Context,
         inputs: Inputs,
+        kept: Kept,
         desired: Desired,
         limit: usize,
     ) -> ControlTask {
@@ -93,9 +105,11 @@ impl ControlTask {
             addresses: HashMap::new(),
             peers: BTreeMap::new(),
             desired,
-            runtime: BTreeMap::new(),
-            forced: BTreeMap::new(),
-            runtime_routes: BTreeMap::new(),
+            changes: Changes::default(),
+            history: kept.history,
+            store: kept.store,
+            confirm_at: None,
+            uid: None,
             doorman: Doorman::new(gate),
             limit,
             sweep_at,
@@ -104,6 +118,8 @@ impl ControlTask {
 
     /// Runs until told to stop; the sessions are closed when it returns.
     pub async fn run(mut self) -> Ended {
+        self.resume();
+        self.restore_changes();
         let peers: Vec<PeerSettings> = self.desired.peers.values().cloned().collect();
         self.listen(peers.iter()).await;
         for route in self.desired.routes.values().cloned().collect::<Vec<_>>() {
@@ -112,20 +128,28 @@ impl ControlTask {
         for settings in peers {
             self.spawn(settings);
         }
+        self.make_changes();
+        if !self.changes.peers.is_empty() {
+            self.listen_for_all().await;
+        }
         let ended = loop {
             let sweep_at = self
                 .sweep_at
                 .unwrap_or_else(|| Instant::now() + SWEEP_AFTER);
+            let confirm_at = self.confirm_at.unwrap_or(sweep_at);
             tokio::select! {
                 command = self.inputs.commands.recv() => match command {
                     None | Some(Command::Stop) => break Ended::Stopped,
-                    Some(command) => self.command(command).await,
+                    Some(command) => self.asked(command).await,
                 },
                 Some(stranger) = self.inputs.strangers.recv() => self.stranger(stranger),
                 notice = self.inputs.notices.recv() => match notice {
                     Some(Notice::EndOfRib(address, family)) => self.end_of_rib(address, family),
                     Some(Notice::Failed) | None => break Ended::Failed,
                 },
+                () = sleep_until(confirm_at), if self.confirm_at.is_some() => {
+                    self.not_confirmed().await;
+                }
                 Some(done) = self.tasks.join_next_with_id() => self.task_ended(&done),
                 () = sleep_until(sweep_at), if self.sweep_at.is_some() => {
                     info!("no End-of-RIB from some peer: sweeping unclaimed kernel routes now");
@@ -172,11 +196,37 @@ impl ControlTask {
         }
     }
 
+    async fn asked(&mut self, command: Command) {
+        match command {
+            Command::As(uid, command) => {
+                self.uid = Some(uid);
+                self.command(*command).await;
+                self.uid = None;
+            }
+            command => self.command(command).await,
+        }
+    }
+
     async fn command(&mut self, command: Command) {
         // A reply that nobody waits for any more is dropped.
         match command {
-            Command::Reload(reply) => {
-                let _ = reply.send(self.reload().await);
+            Command::Apply(wanted, reply) => {
+                let _ = reply.send(self.apply(*wanted).await);
+            }
+            Command::Confirm(reply) => {
+                let _ = reply.send(self.confirm());
+            }
+            Command::Rollback(to, why, reply) => {
+                let _ = reply.send(self.rollback(to, &why).await);
+            }
+            Command::Revisions(reply) => {
+                let _ = reply.send(Ok(self.revisions()));
+            }
+            Command::Show(number, reply) => {
+                let _ = reply.send(self.show(number));
+            }
+            Command::Plan(text, name, reply) => {
+                let _ = reply.send(self.plan(text.as_deref(), &name).map(Box::new));
             }
             Command::AddPeer(peer, reply) => {
                 let _ = reply.send(self.add_peer(*peer).await);
@@ -206,18 +256,19 @@ impl ControlTask {
                 let _ = reply.send(self.tell_established(address, command).await);
             }
             Command::AddRoute(route, reply) => {
-                let _ = reply.send(self.add_route(*route));
+                let _ = reply.send(self.add_route(*route).await);
             }
             Command::RemoveRoute(prefix, reply) => {
-                let _ = reply.send(self.remove_route(prefix));
+                let _ = reply.send(self.remove_route(prefix).await);
             }
-            Command::Stop => {}
+            // One within another is not made.
+            Command::Stop | Command::As(..) => {}
         }
     }
 
     fn spawn(&mut self, mut settings: PeerSettings) {
         let address = settings.name;
-        if let Some(disabled) = self.forced.get(&address) {
+        if let Some(disabled) = self.changes.forced.get(&address) {
             settings.disabled = *disabled;
         }
         let (entry, task) = peer::spawn(settings.clone(), &self.context, &mut self.tasks);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use godwit_bgp::InterfaceName;
+use godwit_config::PeerKey;
 
 /// Names one peer: by its address, or, where that is found by router
 /// advertisements, by the interface.
@@ -12,6 +13,16 @@ use godwit_bgp::InterfaceName;
 pub enum PeerName {
     Address(IpAddr),
     Interface(InterfaceName),
+}
+
+impl PeerName {
+    /// What the file calls it.
+    pub fn key(self) -> PeerKey {
+        match self {
+            PeerName::Address(address) => PeerKey::Address(address),
+            PeerName::Interface(interface) => PeerKey::Interface(interface),
+        }
+    }
 }
 
 impl From<IpAddr> for PeerName {

@@ -58,7 +58,7 @@ fn head(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         SessionKind::Unspecified => "-",
     };
     let source = match peer.source() {
-        PeerSource::Runtime => "added at run time: gone after a restart",
+        PeerSource::Runtime => "added by command",
         PeerSource::Range => "called from a range of the configuration file",
         PeerSource::File | PeerSource::Unspecified => "from the configuration file",
     };

@@ -7,8 +7,8 @@ pub mod spec;
 use godwit_bgp::{Family, NextHop};
 
 pub use read::{
-    Advertisement, ExplainedPath, Explanation, PathFate, PeerCounters, PrefixFilter, RouteCursor,
-    RouteEntry, RoutePage, RouteQuery, RouteView, Summary, WhyNot,
+    Advertisement, DryRunCounts, DryRunResult, ExplainedPath, Explanation, PathFate, PeerCounters,
+    PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView, Summary, WhyNot,
 };
 pub use rules::{ExportRules, ImportRules};
 pub use spec::{Counted, LocalRoute, PeerSpec, PrefixLimit, RibConfig};

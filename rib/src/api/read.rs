@@ -214,3 +214,29 @@ pub struct Summary {
     pub peers: u64,
     pub update_groups: u64,
 }
+
+/// What a dry run counted of one peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DryRunCounts {
+    /// Of what it announces to us.
+    pub newly_accepted: u64,
+    pub newly_rejected: u64,
+    /// Accepted before and after, with other attributes.
+    pub accepted_changed: u64,
+    /// Of the best routes, what it is sent.
+    pub newly_advertised: u64,
+    pub withdrawn: u64,
+    pub advertised_changed: u64,
+}
+
+/// What a dry run counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DryRunResult {
+    /// Every peer that is up.
+    pub peers: Vec<(IpAddr, DryRunCounts)>,
+    /// Looked at.
+    pub prefixes: u64,
+    pub best_changed: u64,
+    /// Decisions on routes while it ran: the figures are about so many off.
+    pub changed_meanwhile: u64,
+}

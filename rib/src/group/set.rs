@@ -51,6 +51,10 @@ impl Groups {
             .any(|group| group.output.iter().any(|output| output.has_several()))
     }
 
+    pub fn at_mut(&mut self, group: u32) -> Option<&mut Group> {
+        self.groups.get_mut(group as usize)?.as_mut()
+    }
+
     /// A peer came up, holding nothing.
     pub fn peer_up(&mut self, id: PeerId, core: &mut Core) {
         let Some(peer) = core.peers.at_mut(id) else {

@@ -5,6 +5,7 @@
 
 mod add_path;
 mod draw;
+mod dryrun;
 mod groups;
 mod limits;
 mod naive;

@@ -28,16 +28,16 @@ fn some(lot: &mut Lot, nets: &[IpNet], family: Family) -> Vec<IpNet> {
     nets
 }
 
-struct Run {
-    lot: Lot,
-    world: World,
+pub struct Run {
+    pub lot: Lot,
+    pub world: World,
     nets: Vec<IpNet>,
     /// By number of the peer's address.
     up: Vec<Option<PeerId>>,
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
+    pub fn new(seed: u64) -> Run {
         let mut lot = Lot::new(seed);
         let hops: Vec<NextHop> = Family::ALL.into_iter().flat_map(draw::next_hops).collect();
         let own = [
@@ -68,7 +68,7 @@ impl Run {
         (!up.is_empty()).then(|| self.lot.pick(&up))
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         let Run {
             lot,
             world,

@@ -7,18 +7,15 @@ mod filter;
 mod page;
 mod watch;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use godwit_bgp::{Family, NextHop};
-use godwit_proto::convert::own_attributes;
 use godwit_proto::v1;
-use godwit_rib::{LocalRoute, PrefixFilter, RouteQuery, RouteView};
+use godwit_rib::{PrefixFilter, RouteQuery, RouteView};
 use ipnet::IpNet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
 use super::{Stop, error};
 use crate::control::Control;
+use crate::state::changes::NewRoute;
 use batch::Batches;
 use filter::Filter;
 
@@ -128,16 +125,12 @@ impl v1::routes_server::Routes for Service {
         &self,
         request: Request<v1::AddRouteRequest>,
     ) -> Result<Response<v1::AddRouteResponse>, Status> {
+        let control = self.control.on_behalf_of(super::uid(&request));
         let request = request.into_inner();
         let prefix = error::prefix("prefix", &request.prefix)?;
-        let attrs = own_attributes(&request, nobody(prefix))
-            .map_err(|(field, why)| error::bad_field(field, why))?;
-        let route = LocalRoute {
-            prefix,
-            attrs,
-            blackhole: request.blackhole,
-        };
-        self.control.add_route(route).await?;
+        let route =
+            NewRoute::new(prefix, request).map_err(|(field, why)| error::bad_field(field, why))?;
+        control.add_route(route).await?;
         Ok(Response::new(v1::AddRouteResponse {}))
     }
 
@@ -146,7 +139,8 @@ impl v1::routes_server::Routes for Service {
         request: Request<v1::RemoveRouteRequest>,
     ) -> Result<Response<v1::RemoveRouteResponse>, Status> {
         let prefix = error::prefix("prefix", &request.get_ref().prefix)?;
-        self.control.remove_route(prefix).await?;
+        let control = self.control.on_behalf_of(super::uid(&request));
+        control.remove_route(prefix).await?;
         Ok(Response::new(v1::RemoveRouteResponse {}))
     }
 
@@ -176,13 +170,5 @@ fn rank(path: &v1::Path) -> u8 {
         p if p.multipath => 1,
         p if p.rejected_by.is_empty() => 2,
         _ => 3,
-    }
-}
-
-/// The next hop of a route of ours: each peer sees its own.
-fn nobody(prefix: IpNet) -> NextHop {
-    match Family::of(&prefix.addr()) {
-        Family::Ipv4Unicast => IpAddr::V4(Ipv4Addr::UNSPECIFIED).into(),
-        Family::Ipv6Unicast => IpAddr::V6(Ipv6Addr::UNSPECIFIED).into(),
     }
 }

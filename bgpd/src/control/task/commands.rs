@@ -2,13 +2,15 @@
 
 use godwit_bgp::Family;
 use godwit_bgp::wire::notification::cease;
+use godwit_config::{Changes as Policy, edit};
 use godwit_rib::LocalRoute;
 use ipnet::IpNet;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{ControlTask, Peer};
 use crate::control::{ControlError, NewPeer, resolve};
 use crate::peer::{PeerCommand, PeerName};
+use crate::state::changes::{Changes, NewRoute};
 use crate::status::PeerOrigin;
 
 impl ControlTask {
@@ -40,17 +42,27 @@ impl ControlTask {
         self.tell(address, command).await
     }
 
+    fn writes(&self) -> bool {
+        self.shared.loaded.load().config.api.changes == Policy::Write
+    }
+
     pub(super) async fn add_peer(&mut self, new: NewPeer) -> Result<(), ControlError> {
         let address = new.name;
         if self.peers.contains_key(&address) {
             let text = format!("peer {address} exists already");
             return Err(ControlError::AlreadyExists(text));
         }
-        let loaded = self.shared.loaded.load();
+        let loaded = self.shared.loaded.load_full();
         let settings = resolve::runtime_peer(&loaded.config, &self.shared.identity, &new)
             .map_err(ControlError::Invalid)?;
-        self.runtime.insert(address, new);
-        info!(peer = %address, "peer added by command; it lasts until the daemon restarts");
+        if self.writes() {
+            let key = address.key();
+            let edit = |text: &str| edit::add_peer(text, key, new.group.as_deref(), &new.settings);
+            return self.rewrite(format!("peer {address} added"), edit).await;
+        }
+        self.changes.peers.insert(address, new);
+        self.keep_changes();
+        info!(peer = %address, "peer added by command");
         self.spawn(settings);
         self.listen_for_all().await;
         Ok(())
@@ -61,20 +73,41 @@ impl ControlTask {
         address: PeerName,
         message: String,
     ) -> Result<(), ControlError> {
-        let precondition = match self.known(address)?.settings.origin {
-            PeerOrigin::Runtime => None,
-            PeerOrigin::File => Some(format!(
-                "peer {address} is in the configuration file: remove it there and reload, or disable it"
-            )),
-            PeerOrigin::Range(range) => Some(format!(
-                "peer {address} comes from the range {range} of the configuration file"
-            )),
-        };
-        if let Some(text) = precondition {
-            return Err(ControlError::FailedPrecondition(text));
+        match self.known(address)?.settings.origin {
+            PeerOrigin::Runtime => {}
+            PeerOrigin::File if self.writes() => {
+                let edit = |text: &str| edit::remove_peer(text, address.key());
+                let why = format!("peer {address} removed");
+                if message.is_empty() {
+                    return self.rewrite(why, edit).await;
+                }
+                self.nothing_waits()?;
+                // Said first: the step that removes it has no words.
+                let stop = PeerCommand::Stop {
+                    subcode: cease::ADMIN_SHUTDOWN,
+                    message,
+                };
+                self.tell(address, stop).await?;
+                let removed = self.rewrite(why, edit).await;
+                if removed.is_err() {
+                    self.tell(address, PeerCommand::Start).await?;
+                }
+                return removed;
+            }
+            PeerOrigin::File => {
+                return Err(ControlError::FailedPrecondition(format!(
+                    "peer {address} is in the configuration file: remove it there and reload, or disable it"
+                )));
+            }
+            PeerOrigin::Range(range) => {
+                return Err(ControlError::FailedPrecondition(format!(
+                    "peer {address} comes from the range {range} of the configuration file"
+                )));
+            }
         }
-        self.runtime.remove(&address);
-        self.forced.remove(&address);
+        self.changes.peers.remove(&address);
+        self.changes.forced.remove(&address);
+        self.keep_changes();
         info!(peer = %address, "peer removed by command");
         self.drop_peer(address, message).await;
         self.listen_for_all().await;
@@ -96,13 +129,18 @@ impl ControlTask {
         }
     }
 
-    /// Enables or disables against the file, until the daemon restarts.
+    /// Enables or disables, against the file or in it.
     pub(super) async fn force(
         &mut self,
         address: PeerName,
         disabled: bool,
         message: String,
     ) -> Result<(), ControlError> {
+        let in_file = self.known(address)?.settings.origin == PeerOrigin::File;
+        let written = in_file && self.writes();
+        if written {
+            self.nothing_waits()?;
+        }
         let command = if disabled {
             PeerCommand::Stop {
                 subcode: cease::ADMIN_SHUTDOWN,
@@ -112,10 +150,34 @@ impl ControlTask {
             PeerCommand::Start
         };
         self.tell(address, command).await?;
-        self.forced.insert(address, disabled);
         if let Some(peer) = self.peers.get_mut(&address) {
             peer.settings.disabled = disabled;
         }
+        if written {
+            let word = if disabled { "disabled" } else { "enabled" };
+            let edit = |text: &str| edit::set_disabled(text, address.key(), disabled);
+            self.changes.forced.remove(&address);
+            let why = format!("peer {address} {word}");
+            return match self.rewrite(why, edit).await {
+                Ok(()) => Ok(()),
+                // It is done all the same, and must not be undone by the next reload.
+                Err(e) => {
+                    self.changes.forced.insert(address, disabled);
+                    self.keep_changes();
+                    let text = format!(
+                        "{word}, and kept beside the file: it could not be written there: {e}"
+                    );
+                    Err(ControlError::FailedPrecondition(text))
+                }
+            };
+        }
+        let of_file = self.desired.peers.get(&address).map(|s| s.disabled);
+        if of_file == Some(disabled) {
+            self.changes.forced.remove(&address);
+        } else {
+            self.changes.forced.insert(address, disabled);
+        }
+        self.keep_changes();
         Ok(())
     }
 
@@ -168,28 +230,79 @@ impl ControlTask {
         });
     }
 
-    pub(super) fn add_route(&mut self, route: LocalRoute) -> Result<(), ControlError> {
-        let prefix = route.prefix;
+    pub(super) async fn add_route(&mut self, new: NewRoute) -> Result<(), ControlError> {
+        let (prefix, blackhole) = (new.route.prefix, new.route.blackhole);
         if self.desired.routes.contains_key(&prefix) {
             let text = format!("route {prefix} is in the configuration file");
             return Err(ControlError::FailedPrecondition(text));
         }
-        self.runtime_routes.insert(prefix, route.clone());
-        self.originate(route);
+        // What the file has no key for is kept beside it.
+        if self.writes() && new.fits_the_file() {
+            let edit = |text: &str| edit::add_route(text, prefix, blackhole);
+            return self.rewrite(format!("route {prefix} added"), edit).await;
+        }
+        self.originate(new.route.clone());
+        self.changes.routes.insert(prefix, new);
+        self.keep_changes();
         Ok(())
     }
 
-    pub(super) fn remove_route(&mut self, prefix: IpNet) -> Result<(), ControlError> {
-        if self.runtime_routes.remove(&prefix).is_some() {
+    pub(super) async fn remove_route(&mut self, prefix: IpNet) -> Result<(), ControlError> {
+        if self.changes.routes.remove(&prefix).is_some() {
             self.withdraw(prefix);
+            self.keep_changes();
             return Ok(());
         }
-        Err(if self.desired.routes.contains_key(&prefix) {
-            let text =
-                format!("route {prefix} is in the configuration file: remove it there and reload");
-            ControlError::FailedPrecondition(text)
-        } else {
-            ControlError::NotFound(format!("no route {prefix} of our own"))
-        })
+        if !self.desired.routes.contains_key(&prefix) {
+            let text = format!("no route {prefix} of our own");
+            return Err(ControlError::NotFound(text));
+        }
+        if self.writes() {
+            let edit = |text: &str| edit::remove_route(text, prefix);
+            return self.rewrite(format!("route {prefix} removed"), edit).await;
+        }
+        let text =
+            format!("route {prefix} is in the configuration file: remove it there and reload");
+        Err(ControlError::FailedPrecondition(text))
+    }
+
+    // After a restart.
+
+    /// Reads what was changed by command in a former run.
+    pub(super) fn restore_changes(&mut self) {
+        let loaded = self.shared.loaded.load_full();
+        if loaded.config.api.changes == Policy::Forget {
+            self.keep_changes();
+            return;
+        }
+        let (mut changes, notes) = Changes::read(&self.store, &loaded.config);
+        for note in notes {
+            warn!("{note}");
+        }
+        // The file goes first.
+        changes
+            .peers
+            .retain(|a, _| !self.desired.peers.contains_key(a));
+        changes
+            .routes
+            .retain(|p, _| !self.desired.routes.contains_key(p));
+        self.changes = changes;
+    }
+
+    /// Makes them again, once the file's own peers are there.
+    pub(super) fn make_changes(&mut self) {
+        let loaded = self.shared.loaded.load_full();
+        for new in self.changes.peers.values().cloned().collect::<Vec<_>>() {
+            match resolve::runtime_peer(&loaded.config, &self.shared.identity, &new) {
+                Ok(settings) => self.spawn(settings),
+                Err(e) => {
+                    warn!(peer = %new.name, "a peer added by command is lost: {e}");
+                    self.changes.peers.remove(&new.name);
+                }
+            }
+        }
+        for new in self.changes.routes.values() {
+            self.originate(new.route.clone());
+        }
     }
 }

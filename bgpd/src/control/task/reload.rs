@@ -1,31 +1,64 @@
-//! The file, read again.
+//! Another configuration: what it changes, and making it so.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use godwit_config::Password;
+use godwit_config::{Changes as Policy, Config, Password, Scope};
 use godwit_rib::PeerSpec;
 use tracing::{error, info, warn};
 
 use super::ControlTask;
 use crate::control::desired::{Desired, Step, steps};
+use crate::control::revisions::{Applied, Apply};
 use crate::control::{ControlError, Loaded, NewPeer, resolve};
 use crate::logging;
 use crate::peer::{self, PeerCommand, PeerName, PeerSettings};
 use crate::ribthread::Port;
+use crate::state;
+use crate::state::changes::Changes;
+use crate::state::history::{By, How};
 use crate::status::PeerOrigin;
 
+/// A configuration that can be applied, and what that takes.
+pub(super) struct Prepared {
+    pub config: Config,
+    pub text: Arc<str>,
+    pub next: Desired,
+    pub peers: BTreeMap<PeerName, PeerSettings>,
+    pub steps: Vec<Step>,
+    /// Keys outside of peers that differ from what runs.
+    pub keys: Vec<(&'static str, Scope)>,
+}
+
+impl Prepared {
+    /// What it changes, a line each.
+    pub fn describe(&self) -> Vec<String> {
+        let in_steps = |key: &str| key.starts_with("[router] ") && key != "[router] listen";
+        let keys = self.keys.iter().filter_map(|(key, scope)| match scope {
+            Scope::Daemon => Some(format!("{key} changed: {scope}")),
+            // The RIB's step tells of these.
+            Scope::Live if in_steps(key) => None,
+            Scope::Live => Some(format!("{key} changed")),
+        });
+        keys.chain(self.steps.iter().map(Step::describe)).collect()
+    }
+}
+
 impl ControlTask {
-    pub(super) async fn reload(&mut self) -> Result<Vec<String>, ControlError> {
-        let result = self.try_reload().await;
+    /// Applies what a client, or SIGHUP, wants.
+    pub(super) async fn apply(&mut self, wanted: Apply) -> Result<Applied, ControlError> {
+        let of_the_file = wanted.text.is_none();
+        let result = self.try_apply(wanted).await;
         let last_error = match &result {
-            Ok(changes) if changes.is_empty() => {
+            Ok(applied) if applied.changes.is_empty() => {
                 info!("configuration read again: nothing changed");
                 None
             }
-            Ok(changes) => {
-                info!(changes = changes.join("; "), "configuration read again");
+            Ok(applied) => {
+                let (revision, changes) = (applied.revision, applied.changes.join("; "));
+                info!(revision, changes, "configuration applied");
                 None
             }
             Err(e) => {
@@ -33,25 +66,60 @@ impl ControlTask {
                 Some(e.to_string())
             }
         };
-        let loaded = self.shared.loaded.load();
-        self.shared.loaded.store(Arc::new(Loaded {
-            last_error,
-            ..Loaded::clone(&loaded)
-        }));
+        // A text that came from elsewhere and was refused left no trace.
+        if of_the_file || result.is_ok() {
+            let loaded = self.shared.loaded.load();
+            self.shared.loaded.store(Arc::new(Loaded {
+                last_error,
+                ..Loaded::clone(&loaded)
+            }));
+        }
         result
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<String>, ControlError> {
+    async fn try_apply(&mut self, wanted: Apply) -> Result<Applied, ControlError> {
+        self.nothing_waits()?;
+        let loaded = self.shared.loaded.load_full();
+        if let Some(expected) = wanted.expected
+            && expected != loaded.revision
+        {
+            return Err(ControlError::Conflict(format!(
+                "revision {} is in force, not {expected}: somebody else was faster; look at `godwit config diff` again",
+                loaded.revision
+            )));
+        }
+        let write = wanted.text.is_some();
+        let prepared = self.prepare(wanted.text.as_deref(), &wanted.name)?;
+        let install = Install {
+            write,
+            by: wanted.by,
+            why: &wanted.why,
+            confirm_within: wanted.confirm_within,
+        };
+        self.install(prepared, &install).await
+    }
+
+    /// Checks a text, or the file's, and works out what it would change.
+    pub(super) fn prepare(&self, text: Option<&str>, name: &str) -> Result<Prepared, ControlError> {
+        let path: PathBuf = self.shared.loaded.load().path.clone();
+        let refuse = |e: godwit_config::ConfigErrors| ControlError::Invalid(e.render(false));
+        let (text, name): (Arc<str>, _) = match text {
+            Some(text) if name.is_empty() => (text.into(), "the new configuration".to_owned()),
+            Some(text) => (text.into(), name.to_owned()),
+            None => {
+                let text = godwit_config::read_text(&path).map_err(refuse)?;
+                (text.into(), path.display().to_string())
+            }
+        };
         let loaded = self.shared.loaded.load_full();
         let registry = loaded.config.policies().registry();
-        let config = resolve::load(&loaded.path, registry).map_err(ControlError::Invalid)?;
+        let config = godwit_config::parse_with(&name, &text, registry).map_err(refuse)?;
         logging::check(&config.log).map_err(ControlError::Invalid)?;
         let identity = &self.shared.identity;
         let mut next = resolve::desired(&config, identity);
         // They take effect with the next start, as the list of changes says.
         next.rib.fib = self.desired.rib.fib;
         next.rib.require_next_hop = self.desired.rib.require_next_hop;
-        let mut changes: Vec<String> = resolve::needs_restart(&self.shared.started, &config);
         let peers_next = self.peers_next(&config, &next)?;
         let peers_now: BTreeMap<PeerName, PeerSettings> = self
             .peers
@@ -63,46 +131,189 @@ impl ControlTask {
             peer.entry.view.status().session.clone()
         };
         let steps = steps(&peers_now, &peers_next, &self.desired, &next, sessions);
-        // From here on nothing can fail.
+        let keys = self.keys(&config);
+        Ok(Prepared {
+            config,
+            text,
+            next,
+            peers: peers_next,
+            steps,
+            keys,
+        })
+    }
+
+    /// Live keys against what is in force; the others against what was there
+    /// when the daemon started.
+    fn keys(&self, config: &Config) -> Vec<(&'static str, Scope)> {
+        let now = Arc::clone(&self.shared.loaded.load().config);
+        let only = |of: &Config, scope: Scope| {
+            let keys = godwit_config::diff(of, config).keys.into_iter();
+            keys.filter(move |(_, other)| *other == scope)
+        };
+        only(&self.shared.started, Scope::Daemon)
+            .chain(only(&now, Scope::Live))
+            .collect()
+    }
+
+    /// Keeps it as a revision, writes the file where that is wanted, and applies
+    /// it. Fails before anything has changed, or not at all.
+    pub(super) async fn install(
+        &mut self,
+        prepared: Prepared,
+        how: &Install<'_>,
+    ) -> Result<Applied, ControlError> {
+        let loaded = self.shared.loaded.load_full();
+        let changes = prepared.describe();
+        let mut warnings = prepared.config.warnings.clone();
+        let same = *prepared.text == *loaded.text;
+        if same && changes.is_empty() {
+            if how.write {
+                write_file(&loaded.path, &prepared.text)?;
+            }
+            // What it refers to (a range's key) may be another all the same.
+            self.take(prepared, loaded.revision).await;
+            return Ok(Applied {
+                revision: loaded.revision,
+                changes,
+                warnings,
+                confirm_by: None,
+            });
+        }
+        let revision = self.record(&prepared.text, how, &changes, &mut warnings)?;
+        if how.write
+            && let Err(e) = write_file(&loaded.path, &prepared.text)
+        {
+            if how.confirm_within.is_some() {
+                // It says that what is in force comes back, which it is.
+                let _ = self.history.settle();
+            }
+            self.history.forget_last();
+            return Err(e);
+        }
+        let unconfirmed = self.history.unconfirmed();
+        self.confirm_at = how
+            .confirm_within
+            .map(|within| tokio::time::Instant::now() + within);
+        self.take(prepared, revision).await;
+        Ok(Applied {
+            revision,
+            changes,
+            warnings,
+            confirm_by: unconfirmed.map(|u| u.deadline()),
+        })
+    }
+
+    fn record(
+        &mut self,
+        text: &str,
+        how: &Install<'_>,
+        changes: &[String],
+        warnings: &mut Vec<String>,
+    ) -> Result<u64, ControlError> {
+        let previous = self.shared.loaded.load().revision;
+        let (revision, kept) = self.history.record(how.by, how.why, text, changes);
+        let kept = kept.and_then(|()| match how.confirm_within {
+            Some(within) => self.history.expect_confirmation(previous, within),
+            None => Ok(()),
+        });
+        match (kept, how.confirm_within) {
+            (Ok(()), _) => {}
+            (Err(e), Some(_)) => {
+                self.history.forget_last();
+                return Err(ControlError::FailedPrecondition(format!(
+                    "the way back could not be kept in the state directory, so nothing was changed: {e}"
+                )));
+            }
+            (Err(e), None) => {
+                let text = format!(
+                    "revision {revision} is in force, but could not be kept in the state directory: {e}"
+                );
+                warn!("{text}");
+                warnings.push(text);
+            }
+        }
+        Ok(revision)
+    }
+
+    /// From here on nothing can fail.
+    async fn take(&mut self, prepared: Prepared, revision: u64) {
+        let Prepared {
+            config,
+            text,
+            next,
+            peers,
+            steps,
+            keys: _,
+        } = prepared;
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        self.runtime
-            .retain(|address, _| !next.peers.contains_key(address));
-        self.runtime_routes
-            .retain(|prefix, _| !next.routes.contains_key(prefix));
+        // The file has them now.
+        let before = self.changes.len();
+        let Changes {
+            peers: added,
+            forced,
+            routes,
+        } = &mut self.changes;
+        added.retain(|address, _| !next.peers.contains_key(address));
+        routes.retain(|prefix, _| !next.routes.contains_key(prefix));
+        forced.retain(|address, disabled| {
+            let of_file = next.peers.get(address);
+            of_file.is_none_or(|settings| settings.disabled != *disabled)
+        });
+        let kept_before = self.shared.loaded.load().config.api.changes;
+        let keep_now = config.api.changes;
         self.shared.gate.set_rate(config.router.connection_rate);
         self.shared.ranges.keep(&next.ranges);
         self.desired = next;
+        let path = self.shared.loaded.load().path.clone();
         self.shared.loaded.store(Arc::new(Loaded {
             config: Arc::new(config),
-            path: loaded.path.clone(),
+            text,
+            revision,
+            path,
             at: SystemTime::now(),
             last_error: None,
         }));
+        if self.changes.len() != before || kept_before != keep_now {
+            self.keep_changes();
+        }
         // Before the sessions that come up anew with other keys.
-        self.listen(peers_next.values()).await;
+        self.listen(peers.values()).await;
         let log = &self.shared.loaded.load().config.log;
         if let Err(e) = logging::set_level(log) {
             warn!("cannot change the log level: {e}");
         }
         self.apply_in_place(&steps);
         for step in steps {
-            changes.push(step.describe());
-            self.apply(step).await;
+            self.make(step).await;
         }
-        Ok(changes)
+    }
+
+    /// Has what was changed by command on the disk, or nothing there, as the file
+    /// wants it.
+    pub(super) fn keep_changes(&self) {
+        let wanted = self.shared.loaded.load().config.api.changes;
+        let kept = match wanted {
+            Policy::Keep | Policy::Write if !self.changes.is_empty() => {
+                self.changes.write(&self.store)
+            }
+            _ => Changes::clear(&self.store),
+        };
+        if let Err(e) = kept {
+            warn!("what was changed by command will be lost with a restart: {e}");
+        }
     }
 
     /// All peers as they should stand: those of the file, those added by
     /// command (the file goes first), and neighbours from ranges that remain.
     fn peers_next(
         &self,
-        config: &godwit_config::Config,
+        config: &Config,
         next: &Desired,
     ) -> Result<BTreeMap<PeerName, PeerSettings>, ControlError> {
         let mut peers = next.peers.clone();
-        for (address, new) in &self.runtime {
+        for (address, new) in &self.changes.peers {
             if !peers.contains_key(address) {
                 let new = with_key_read_again(new);
                 let settings =
@@ -120,7 +331,7 @@ impl ControlTask {
                 peers.insert(*address, settings);
             }
         }
-        for (address, disabled) in &self.forced {
+        for (address, disabled) in &self.changes.forced {
             if let Some(settings) = peers.get_mut(address) {
                 settings.disabled = *disabled;
             }
@@ -134,9 +345,9 @@ impl ControlTask {
         let changed: Vec<_> = steps
             .iter()
             .filter_map(|step| match step {
-                Step::ChangePeer { settings, restart } if restart.is_empty() => {
-                    self.new_spec(settings)
-                }
+                Step::ChangePeer {
+                    settings, restart, ..
+                } if restart.is_empty() => self.new_spec(settings),
                 _ => None,
             })
             .collect();
@@ -167,11 +378,13 @@ impl ControlTask {
         Some((Arc::clone(&session.port), spec))
     }
 
-    async fn apply(&mut self, step: Step) {
+    async fn make(&mut self, step: Step) {
         match step {
             Step::AddPeer(settings) => self.spawn(settings),
             Step::RemovePeer(address) => self.drop_peer(address, String::new()).await,
-            Step::ChangePeer { settings, restart } => {
+            Step::ChangePeer {
+                settings, restart, ..
+            } => {
                 if let Some(peer) = self.peers.get_mut(&settings.name) {
                     peer.settings = settings.clone();
                     let command = PeerCommand::Configure {
@@ -189,6 +402,54 @@ impl ControlTask {
             }
         }
     }
+
+    /// A change by command, written into the file and applied from there.
+    pub(super) async fn rewrite(
+        &mut self,
+        why: String,
+        edit: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Result<(), ControlError> {
+        self.nothing_waits()?;
+        let loaded = self.shared.loaded.load_full();
+        let on_disk = godwit_config::read_text(&loaded.path);
+        if on_disk.map_or(true, |text| *text != *loaded.text) {
+            return Err(ControlError::FailedPrecondition(format!(
+                "{} was changed since it was applied: apply or undo that first (`godwit config diff`)",
+                loaded.path.display()
+            )));
+        }
+        let text = edit(&loaded.text).map_err(ControlError::FailedPrecondition)?;
+        let name = loaded.path.display().to_string();
+        let prepared = self.prepare(Some(&text), &name)?;
+        let install = Install {
+            write: true,
+            by: By {
+                uid: self.uid,
+                how: How::Command,
+            },
+            why: &why,
+            confirm_within: None,
+        };
+        self.install(prepared, &install).await.map(drop)
+    }
+}
+
+/// How a configuration is put in force.
+pub(super) struct Install<'a> {
+    /// To the file, too.
+    pub write: bool,
+    pub by: By,
+    pub why: &'a str,
+    pub confirm_within: Option<std::time::Duration>,
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), ControlError> {
+    state::replace_config(path, text).map_err(|e| {
+        ControlError::FailedPrecondition(format!(
+            "cannot write {}, so nothing was changed: {e}",
+            path.display()
+        ))
+    })
 }
 
 /// A peer that was added by command, with what its password file holds now. One

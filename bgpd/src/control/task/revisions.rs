@@ -1,0 +1,259 @@
+//! Former configurations: confirming, going back, and showing.
+
+use std::sync::Arc;
+
+use godwit_config::edit;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::ControlTask;
+use super::reload::Install;
+use crate::control::ControlError;
+use crate::control::desired::Step;
+use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack};
+use crate::state::history::{By, How};
+
+impl ControlTask {
+    /// Refuses to change what somebody may be about to take back.
+    pub(super) fn nothing_waits(&self) -> Result<(), ControlError> {
+        match self.history.unconfirmed() {
+            None => Ok(()),
+            Some(u) => Err(ControlError::FailedPrecondition(format!(
+                "revision {} waits to be confirmed: `godwit config confirm` keeps it, `godwit config rollback` takes it back",
+                u.revision
+            ))),
+        }
+    }
+
+    pub(super) fn confirm(&mut self) -> Result<u64, ControlError> {
+        let Some(unconfirmed) = self.history.unconfirmed() else {
+            let text = "nothing waits to be confirmed".to_owned();
+            return Err(ControlError::FailedPrecondition(text));
+        };
+        self.history.settle().map_err(|e| {
+            ControlError::Internal(format!(
+                "cannot note in the state directory that it is confirmed: {e}"
+            ))
+        })?;
+        self.confirm_at = None;
+        info!(revision = unconfirmed.revision, "configuration confirmed");
+        Ok(unconfirmed.revision)
+    }
+
+    /// Nobody confirmed the newest revision in time.
+    pub(super) async fn not_confirmed(&mut self) {
+        self.confirm_at = None;
+        let Some(unconfirmed) = self.history.unconfirmed() else {
+            return;
+        };
+        let by = By {
+            uid: None,
+            how: How::Unconfirmed,
+        };
+        let why = format!(
+            "revision {} was not confirmed in time",
+            unconfirmed.revision
+        );
+        warn!("{why}: going back to revision {}", unconfirmed.previous);
+        if let Err(e) = self.restore(unconfirmed.previous, by, &why).await {
+            error!("cannot go back to revision {}: {e}", unconfirmed.previous);
+        }
+    }
+
+    /// `None`: the one before, or the one that an unconfirmed one goes back to.
+    pub(super) async fn rollback(
+        &mut self,
+        to: Option<u64>,
+        why: &str,
+    ) -> Result<RolledBack, ControlError> {
+        let current = self.shared.loaded.load().revision;
+        let before = || match self.history.unconfirmed() {
+            Some(u) => Some(u.previous),
+            None => self.history.before(current),
+        };
+        let to = to.or_else(before).ok_or_else(|| {
+            ControlError::NotFound("there is no revision before the one in force".to_owned())
+        })?;
+        let by = By {
+            uid: self.uid,
+            how: How::Rollback,
+        };
+        let why = match why {
+            "" => format!("back to revision {to}"),
+            why => why.to_owned(),
+        };
+        self.restore(to, by, &why).await
+    }
+
+    async fn restore(&mut self, to: u64, by: By, why: &str) -> Result<RolledBack, ControlError> {
+        let text = self
+            .history
+            .text(to)
+            .map_err(|e| ControlError::NotFound(e.to_string()))?;
+        let prepared = self.prepare(Some(&text), &format!("revision {to}"))?;
+        let install = Install {
+            write: true,
+            by,
+            why,
+            confirm_within: None,
+        };
+        let mut applied = self.install(prepared, &install).await?;
+        // Only now: had the daemon died before, the next one would have gone back.
+        self.confirm_at = None;
+        if let Err(e) = self.history.settle() {
+            let text =
+                format!("cannot note in the state directory that nothing is to be confirmed: {e}");
+            warn!("{text}");
+            applied.warnings.push(text);
+        }
+        applied.confirm_by = None;
+        Ok(RolledBack {
+            restored: to,
+            applied,
+        })
+    }
+
+    pub(super) fn revisions(&self) -> Revisions {
+        Revisions {
+            all: self.history.revisions().cloned().collect(),
+            current: self.shared.loaded.load().revision,
+            unconfirmed: self.history.unconfirmed(),
+        }
+    }
+
+    /// The text of a revision; of the one in force with what was changed by
+    /// command written in. Without secrets.
+    pub(super) fn show(&self, number: Option<u64>) -> Result<(u64, String), ControlError> {
+        let loaded = self.shared.loaded.load_full();
+        let (number, text) = match number {
+            Some(number) if number != loaded.revision => {
+                let text = self.history.text(number);
+                (
+                    number,
+                    text.map_err(|e| ControlError::NotFound(e.to_string()))?,
+                )
+            }
+            Some(number) => (number, loaded.text.to_string()),
+            None => (loaded.revision, self.effective(&loaded.text)),
+        };
+        let shown = edit::without_secrets(&text).map_err(ControlError::Internal)?;
+        Ok((number, shown))
+    }
+
+    /// What cannot be written there (a route with communities) stands in a comment.
+    fn effective(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let mut beside = Vec::new();
+        let mut apply =
+            |what: String, edited: Result<String, String>, text: &mut String| match edited {
+                Ok(new) => *text = new,
+                Err(_) => beside.push(what),
+            };
+        for (address, new) in &self.changes.peers {
+            let key = address.key();
+            let edited = edit::add_peer(&text, key, new.group.as_deref(), &new.settings);
+            apply(format!("peer {address} added"), edited, &mut text);
+        }
+        for (address, disabled) in &self.changes.forced {
+            let edited = edit::set_disabled(&text, address.key(), *disabled);
+            let word = if *disabled { "disabled" } else { "enabled" };
+            apply(format!("peer {address} {word}"), edited, &mut text);
+        }
+        for (prefix, route) in &self.changes.routes {
+            let edited = match route.fits_the_file() {
+                true => edit::add_route(&text, *prefix, route.route.blackhole),
+                false => Err(String::new()),
+            };
+            apply(format!("route {prefix} added"), edited, &mut text);
+        }
+        for what in beside {
+            text.push_str(&format!("# by command, besides: {what}\n"));
+        }
+        text
+    }
+
+    /// What applying a text, or the file, would change.
+    pub(super) fn plan(&self, text: Option<&str>, name: &str) -> Result<Plan, ControlError> {
+        let prepared = self.prepare(text, name)?;
+        let loaded = self.shared.loaded.load_full();
+        let mut plan = Plan {
+            revision: loaded.revision,
+            added: Vec::new(),
+            removed: Vec::new(),
+            changed: Vec::new(),
+            policies: godwit_config::diff(&loaded.config, &prepared.config).policies,
+            originated: Vec::new(),
+            withdrawn: Vec::new(),
+            keys: prepared.keys.clone(),
+            by_command: self.by_command(),
+            warnings: prepared.config.warnings.clone(),
+            specs: Vec::new(),
+            gone: Vec::new(),
+        };
+        for step in &prepared.steps {
+            match step {
+                Step::AddPeer(settings) => plan.added.push(settings.name.to_string()),
+                Step::RemovePeer(address) => {
+                    plan.removed.push(address.to_string());
+                    let status = self.peers.get(address).map(|p| p.entry.view.status());
+                    let session = status.as_ref().and_then(|s| s.session.as_ref());
+                    plan.gone.extend(session.and_then(|s| s.rib_id()));
+                }
+                Step::ChangePeer {
+                    settings,
+                    restart,
+                    keys,
+                } => {
+                    plan.changed.push(PeerPlan {
+                        peer: settings.name.to_string(),
+                        restarts_for: restart.clone(),
+                        keys: keys.clone(),
+                    });
+                    if let Some((port, spec)) = self.new_spec(settings)
+                        && let Some(id) = port.id()
+                    {
+                        if settings.disabled {
+                            plan.gone.push(id);
+                        } else {
+                            plan.specs.push((id, spec));
+                        }
+                    }
+                }
+                Step::Originate(route) => plan.originated.push(route.prefix.to_string()),
+                Step::Withdraw(prefix) => plan.withdrawn.push(prefix.to_string()),
+                // Its keys tell.
+                Step::Reconfigure(_) => {}
+            }
+        }
+        Ok(plan)
+    }
+
+    fn by_command(&self) -> Vec<String> {
+        let changes = &self.changes;
+        let peers = changes.peers.keys().map(|a| format!("peer {a} added"));
+        let forced = changes.forced.iter().map(|(address, disabled)| {
+            let word = if *disabled { "disabled" } else { "enabled" };
+            format!("peer {address} {word}")
+        });
+        let routes = changes.routes.keys().map(|p| format!("route {p} added"));
+        peers.chain(forced).chain(routes).collect()
+    }
+
+    /// Waits on for a confirmation that a former run was still waiting for.
+    pub(super) fn resume(&mut self) {
+        if let Some(unconfirmed) = self.history.unconfirmed() {
+            let left = unconfirmed
+                .deadline()
+                .duration_since(std::time::SystemTime::now())
+                .unwrap_or_default();
+            self.confirm_at = Some(Instant::now() + left);
+            warn!(
+                revision = unconfirmed.revision,
+                seconds = left.as_secs(),
+                "the configuration waits to be confirmed"
+            );
+        }
+        let loaded: Arc<_> = self.shared.loaded.load_full();
+        info!(revision = loaded.revision, "configuration in force");
+    }
+}

@@ -1,0 +1,240 @@
+//! Peers and routes that were changed by command, to be made again after a
+//! restart.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use godwit_bgp::{Family, NextHop};
+use godwit_config::{Config, PeerKey, edit};
+use godwit_proto::convert::own_attributes;
+use godwit_proto::v1;
+use godwit_rib::LocalRoute;
+use ipnet::IpNet;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::control::NewPeer;
+use crate::peer::PeerName;
+
+const FILE: &str = "changes.json";
+
+/// A route as a client asked for it.
+#[derive(Clone, Debug)]
+pub struct NewRoute {
+    pub request: v1::AddRouteRequest,
+    pub route: LocalRoute,
+}
+
+impl NewRoute {
+    /// The error names the field, and what is wrong with it.
+    pub fn new(prefix: IpNet, request: v1::AddRouteRequest) -> Result<NewRoute, (String, String)> {
+        let nobody: NextHop = match Family::of(&prefix.addr()) {
+            Family::Ipv4Unicast => IpAddr::from([0; 4]).into(),
+            Family::Ipv6Unicast => IpAddr::from([0u16; 8]).into(),
+        };
+        let attrs = own_attributes(&request, nobody)?;
+        let route = LocalRoute {
+            prefix,
+            attrs,
+            blackhole: request.blackhole,
+        };
+        Ok(NewRoute { request, route })
+    }
+
+    /// Whether an `[[originate]]` can say all of it.
+    pub fn fits_the_file(&self) -> bool {
+        self.request
+            == v1::AddRouteRequest {
+                prefix: self.request.prefix.clone(),
+                blackhole: self.request.blackhole,
+                ..v1::AddRouteRequest::default()
+            }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub peers: BTreeMap<PeerName, NewPeer>,
+    /// Disabled (true) or enabled against the file.
+    pub forced: BTreeMap<PeerName, bool>,
+    pub routes: BTreeMap<IpNet, NewRoute>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    /// `[[peer]]` tables, as in a file.
+    peers: String,
+    /// By name.
+    disabled: BTreeMap<String, bool>,
+    /// AddRouteRequest messages in hex, by prefix: a field that comes to be needs no
+    /// form of its own.
+    routes: BTreeMap<String, String>,
+}
+
+impl Changes {
+    /// What cannot be read, or does not fit the file any more, is told and left
+    /// out.
+    pub fn read(store: &Store, config: &Config) -> (Changes, Vec<String>) {
+        let mut changes = Changes::default();
+        let mut notes = Vec::new();
+        let stored: Stored = match store.read(FILE) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return (changes, notes),
+            Err(e) => {
+                notes.push(format!("changes made by command are lost: {e}"));
+                return (changes, notes);
+            }
+        };
+        for peer in config.read_peers(&stored.peers) {
+            match peer.map(|peer| (peer.key, peer)) {
+                Ok((key @ (PeerKey::Address(_) | PeerKey::Interface(_)), peer)) => {
+                    let name = match key {
+                        PeerKey::Interface(interface) => PeerName::Interface(interface),
+                        PeerKey::Address(address) => PeerName::Address(address),
+                        PeerKey::Range(_) => continue,
+                    };
+                    let new = NewPeer {
+                        name,
+                        group: peer.group,
+                        settings: peer.settings,
+                    };
+                    changes.peers.insert(name, new);
+                }
+                Ok((key @ PeerKey::Range(_), _)) => {
+                    notes.push(format!("peer {key} was not added by command"));
+                }
+                Err(e) => notes.push(format!("a peer added by command is lost: {e}")),
+            }
+        }
+        for (name, disabled) in stored.disabled {
+            match name.parse() {
+                Ok(name) => drop(changes.forced.insert(name, disabled)),
+                Err(_) => notes.push(format!("no peer can be called {name}")),
+            }
+        }
+        for (prefix, message) in stored.routes {
+            match route(&prefix, &message) {
+                Some(route) => drop(changes.routes.insert(route.route.prefix, route)),
+                None => notes.push(format!("route {prefix}, added by command, is lost")),
+            }
+        }
+        (changes, notes)
+    }
+
+    pub fn write(&self, store: &Store) -> io::Result<()> {
+        let mut peers = String::new();
+        for (name, new) in &self.peers {
+            let key = name.key();
+            peers = edit::add_peer(&peers, key, new.group.as_deref(), &new.settings)
+                .map_err(io::Error::other)?;
+        }
+        let hex = |route: &NewRoute| {
+            let bytes = route.request.encode_to_vec();
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        let stored = Stored {
+            peers,
+            disabled: (self.forced.iter())
+                .map(|(name, disabled)| (name.to_string(), *disabled))
+                .collect(),
+            routes: (self.routes.iter())
+                .map(|(prefix, route)| (prefix.to_string(), hex(route)))
+                .collect(),
+        };
+        store.write(FILE, &stored)
+    }
+
+    pub fn clear(store: &Store) -> io::Result<()> {
+        store.remove(FILE)
+    }
+
+    pub fn len(&self) -> usize {
+        self.peers.len() + self.forced.len() + self.routes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn route(prefix: &str, message: &str) -> Option<NewRoute> {
+    let bytes = (0..message.len()).step_by(2).map(|at| {
+        let digits = message.get(at..at + 2)?;
+        u8::from_str_radix(digits, 16).ok()
+    });
+    let bytes: Vec<u8> = bytes.collect::<Option<_>>()?;
+    let request = v1::AddRouteRequest::decode(&bytes[..]).ok()?;
+    NewRoute::new(prefix.parse().ok()?, request).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_the_same_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let text = "[router]\nasn = 64512\n[peer-group.g]\nremote-as = \"external\"\n";
+        let config = godwit_config::parse("x", text).unwrap();
+        let (none, notes) = Changes::read(&store, &config);
+        assert!(none.is_empty() && notes.is_empty());
+
+        let address: PeerName = "10.0.0.7".parse().unwrap();
+        let new = NewPeer {
+            name: address,
+            group: Some("g".to_owned()),
+            settings: godwit_config::PeerSettings {
+                description: Some("late".to_owned()),
+                multihop: Some(3),
+                export: Some(vec!["accept-all".to_owned()]),
+                ..godwit_config::PeerSettings::default()
+            },
+        };
+        let prefix = "192.0.2.0/24".parse().unwrap();
+        let request = v1::AddRouteRequest {
+            prefix: "192.0.2.0/24".to_owned(),
+            communities: vec!["64512:100".to_owned()],
+            ..v1::AddRouteRequest::default()
+        };
+        let mut changes = Changes::default();
+        changes.peers.insert(address, new.clone());
+        changes.forced.insert("10.0.0.1".parse().unwrap(), true);
+        let route = NewRoute::new(prefix, request).unwrap();
+        assert!(!route.fits_the_file());
+        changes.routes.insert(prefix, route);
+        changes.write(&store).unwrap();
+
+        let (again, notes) = Changes::read(&store, &config);
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(again.peers.get(&address), Some(&new));
+        assert_eq!(again.forced, changes.forced);
+        let route = &again.routes[&prefix].route;
+        assert_eq!(route.attrs, changes.routes[&prefix].route.attrs);
+    }
+
+    #[test]
+    fn what_no_longer_fits_is_told_and_the_rest_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let stored = Stored {
+            peers: "[[peer]]\naddress = \"10.0.0.1\"\nno-such-key = 1\n\
+                    [[peer]]\naddress = \"10.0.0.2\"\nremote-as = 65001\n"
+                .to_owned(),
+            disabled: BTreeMap::new(),
+            routes: [("192.0.2.0/24".to_owned(), "zz".to_owned())].into(),
+        };
+        store.write(FILE, &stored).unwrap();
+        let config = godwit_config::parse("x", "[router]\nasn = 64512\n").unwrap();
+        let (changes, notes) = Changes::read(&store, &config);
+        assert!(
+            changes
+                .peers
+                .contains_key(&"10.0.0.2".parse::<PeerName>().unwrap())
+        );
+        assert_eq!(notes.len(), 2, "{notes:?}");
+    }
+}
