@@ -14,7 +14,7 @@ use godwit_bgp::attrs::{AttrsBuf, Origin};
 use godwit_bgp::wire::{DecodeContext, Update, UpdateEncoder, decode_update, split_frame};
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
-use godwit_rib::{ExportRules, ImportRules, PeerId, PeerSpec, Rib, RibConfig};
+use godwit_rib::{Drain, ExportRules, ImportRules, PeerId, PeerSpec, Rib, RibConfig};
 use ipnet::Ipv4Net;
 
 struct Counting;
@@ -133,6 +133,7 @@ fn spec(number: u16, kind: SessionKind) -> PeerSpec {
         limit_out: [None; 2],
         next_hop_self: false,
         weight: 0,
+        default_originate: [None, None],
         shared_subnet: false,
         import_rules: ImportRules {
             enforce_first_as: false,
@@ -209,6 +210,7 @@ fn main() {
         max_paths_internal: 1,
         multipath_relax: false,
         link_bandwidth: true,
+        drain: Drain::No,
         require_next_hop: false,
         fib: false,
     });

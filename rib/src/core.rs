@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 
 use godwit_bgp::PathId;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
-use crate::dest::{DIRTY, GRAVE, PENDING, State, TOUCHED, Tables};
+use crate::dest::{DIRTY, GRAVE, LIVE, PENDING, State, TOUCHED, Tables};
 use crate::interner::Interner;
 use crate::path::{Path, Paths, Verdict};
 use crate::peers::Peers;
+use crate::presence::{PRESENT, Presence, WITH_PATH};
 use crate::ring::{Mark, Ring};
 use crate::slab::NONE;
 
@@ -58,6 +60,7 @@ pub struct Core {
     pub graves: VecDeque<Grave>,
     /// Somebody wants to know of every change of paths, not only of the best.
     pub watch_paths: bool,
+    pub presence: Presence,
     pub path_count: [u64; 2],
     pub events: VecDeque<RibEvent>,
 }
@@ -76,6 +79,7 @@ impl Core {
             dirty: VecDeque::new(),
             graves: VecDeque::new(),
             watch_paths: false,
+            presence: Presence::default(),
             path_count: [0; 2],
             events: VecDeque::new(),
         }
@@ -274,16 +278,70 @@ impl Core {
         let state = self.tables.state_mut(mark);
         state.best = best;
         state.clear(DIRTY | TOUCHED);
-        if changed && !state.has(PENDING) {
-            state.set(PENDING);
-            if let Some(lost) = self.ring.push(mark) {
-                self.passed(lost);
-            }
+        if changed {
+            self.renotify(mark);
         }
+        self.note_presence(mark);
         let state = self.tables.state_mut(mark);
         if state.paths == NONE && !state.has(GRAVE) {
             state.set(GRAVE);
             self.graves.push_back(Grave { mark, quiet: None });
+        }
+    }
+
+    /// Counts the destination for whoever asks which prefixes have a route.
+    #[inline]
+    fn note_presence(&mut self, mark: Mark) {
+        let state = self.tables.state(mark);
+        let (before, best) = (state.presence, state.best);
+        let now = match best {
+            NONE => 0,
+            best => match self.attrs.key(self.paths.at(best).attr).path_len {
+                0 => PRESENT,
+                _ => PRESENT | WITH_PATH,
+            },
+        };
+        if before != now {
+            self.tables.state_mut(mark).presence = now;
+            if !self.presence.is_idle() {
+                self.presence.changed(self.tables.net(mark), before, now);
+            }
+        }
+    }
+
+    /// The aggregate that peers are told of in the destination's place.
+    pub fn hidden_by(&self, mark: Mark) -> Option<IpNet> {
+        // Cheaper than the prefix, and nearly always so.
+        if self.presence.is_idle() {
+            return None;
+        }
+        self.presence.hides(self.tables.net(mark))
+    }
+
+    /// Whether this is a default route's destination; a freed one looks like it.
+    pub fn is_default(&self, mark: Mark) -> bool {
+        let state = self.tables.state(mark);
+        state.len == 0 && state.has(LIVE)
+    }
+
+    /// Has the update groups look at both default routes.
+    pub fn renotify_defaults(&mut self) {
+        for net in [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())] {
+            let mark = self.tables.find_or_insert(net);
+            // Without a path it is freed when nobody is told of it.
+            self.tables.state_mut(mark).set(TOUCHED);
+            self.mark_dirty(mark);
+        }
+    }
+
+    /// Has every reader of the ring look at the destination once more.
+    pub fn renotify(&mut self, mark: Mark) {
+        let state = self.tables.state_mut(mark);
+        if !state.has(PENDING) {
+            state.set(PENDING);
+            if let Some(lost) = self.ring.push(mark) {
+                self.passed(lost);
+            }
         }
     }
 

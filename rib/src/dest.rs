@@ -25,8 +25,10 @@ pub struct State {
     pub fib_seq: u32,
     pub len: u8,
     pub flags: u8,
+    /// See [`crate::presence`].
+    pub presence: u8,
     /// Unused; keeps the size in words.
-    _spare: u16,
+    _spare: u8,
 }
 
 /// Has an id and a place in the index.
@@ -53,6 +55,7 @@ impl State {
             fib_seq: 0,
             len,
             flags: LIVE,
+            presence: 0,
             _spare: 0,
         }
     }

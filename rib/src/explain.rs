@@ -134,6 +134,10 @@ impl Rib {
                 continue;
             };
             let Some(best) = best else { continue };
+            if let Some(aggregate) = self.core.hidden_by(mark) {
+                not_to.push((id, WhyNot::Aggregated(aggregate)));
+                continue;
+            }
             if best.peer == id {
                 not_to.push((id, WhyNot::Source));
                 continue;

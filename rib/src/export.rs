@@ -2,18 +2,19 @@
 //! attributes (RFC 4271 §5.1, RFC 4456, RFC 1997), then policy.
 
 use std::iter::empty as none;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use godwit_bgp::attrs::{AttrsBuf, RawAttr, code, flag};
+use godwit_bgp::attrs::{AttrsBuf, Origin, RawAttr, code, community, flag};
 use godwit_bgp::wire::UpdateEncoder;
 use godwit_bgp::{Asn, Family, NextHop, PathId, Role, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
     Direction, Neighbour, Outcome, PeerContext, PolicyRef, Residual, Route, SourceKind,
 };
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::api::{ExportRules, PeerId, PeerSpec, RibConfig, WhyNot};
+use crate::api::{DefaultOriginate, Drain, ExportRules, PeerId, PeerSpec, RibConfig, WhyNot};
 use crate::interner::{AttrId, DEFAULT_LOCAL_PREF, Interner};
 use crate::memo::{Entry, Memo};
 use crate::peers::Peers;
@@ -40,6 +41,8 @@ pub struct Export {
     policy: [PolicyRef; 2],
     context: [PeerContext; 2],
     cluster_id: RouterId,
+    drain: Drain,
+    pub default_originate: [Option<DefaultOriginate>; 2],
     memo: [Memo<Source, WhyNot>; 2],
     scratch: Option<AttrsBuf>,
 }
@@ -101,6 +104,8 @@ impl Export {
             policy: spec.export.clone(),
             context,
             cluster_id: config.cluster_id,
+            drain: config.drain,
+            default_originate: spec.default_originate.clone(),
             memo: Default::default(),
             scratch: None,
         }
@@ -180,6 +185,9 @@ impl Export {
         if !self.families[family.index()] {
             return Err(WhyNot::Family);
         }
+        if self.drain == Drain::Withdrawn {
+            return Err(WhyNot::Drained);
+        }
         let key = attrs.key(attr);
         if key.no_advertise() {
             return Err(WhyNot::NoAdvertise);
@@ -199,6 +207,43 @@ impl Export {
             return Err(WhyNot::RouteLeak);
         }
         Ok(())
+    }
+
+    /// The default route that the group is given while its condition holds, and
+    /// a reference to it.
+    pub fn default_route(&mut self, family: Family, attrs: &mut Interner) -> Option<AttrId> {
+        let default = self.default_originate[family.index()].clone()?;
+        if self.drain == Drain::Withdrawn || !self.families[family.index()] {
+            return None;
+        }
+        let (nobody, net) = match family {
+            Family::Ipv4Unicast => (
+                NextHop::V4(Ipv4Addr::UNSPECIFIED),
+                IpNet::V4(Ipv4Net::default()),
+            ),
+            Family::Ipv6Unicast => (
+                NextHop::V6(Ipv6Addr::UNSPECIFIED),
+                IpNet::V6(Ipv6Net::default()),
+            ),
+        };
+        let mut buf = AttrsBuf::new(nobody, Origin::Igp);
+        let ourselves = Source {
+            from: From::Ourselves,
+            shares_subnet: false,
+            router_id: RouterId(0),
+            neighbour: None,
+        };
+        let mut residual = default.policy.0.specialise(&Route {
+            peer: &self.context[family.index()],
+            source: &ourselves.for_policy(),
+            attrs: buf.as_ref(),
+        });
+        let outcome = residual.decide(net);
+        if !outcome.is_accepted() {
+            return None;
+        }
+        self.edit(&mut buf, &ourselves, family, &outcome).ok()?;
+        Some(attrs.intern(buf.as_ref().without_local()))
     }
 
     fn make(
@@ -268,6 +313,13 @@ impl Export {
             outcome.edits.apply(own, self.local_asn, buf);
         }
         buf.keep_communities(self.rules.communities);
+        if self.drain == Drain::LastChoice {
+            // RFC 8326 §4.1: whatever kinds of communities the peer is sent.
+            buf.community_add(&[community::GRACEFUL_SHUTDOWN]);
+            if !self.kind.is_external() {
+                buf.set_local_pref(Some(0));
+            }
+        }
         if !self.can_tell(buf.next_hop, family) {
             return Err(WhyNot::NoNextHop);
         }

@@ -27,6 +27,7 @@ mod memo;
 mod nexthop;
 mod path;
 mod peers;
+mod presence;
 mod query;
 mod rib;
 mod ring;
@@ -44,4 +45,5 @@ pub use fib::{
 };
 pub use group::{InKey, KNOBS};
 pub use path::Verdict;
+pub use presence::Condition;
 pub use rib::Rib;

@@ -14,7 +14,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::api::{
-    LocalRoute, PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId, TapPoll,
+    Aggregate, LocalRoute, PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId,
+    TapPoll,
 };
 use crate::core::Core;
 use crate::dest::{Address, V4, V6};
@@ -51,6 +52,11 @@ pub struct Rib {
     pub(crate) next_hops: VecDeque<(NextHopId, Mark)>,
     /// Every destination is to be decided anew, from here on.
     pub(crate) redecide: Option<Mark>,
+    /// Of aggregates that began or ceased to hide what is in them, how far
+    /// that is told.
+    pub(crate) rehide: VecDeque<(IpNet, Mark)>,
+    /// The latest that was heard of the time.
+    pub(crate) now: Duration,
     bytes: Vec<u8>,
     pub(crate) marks: Vec<Mark>,
 }
@@ -66,6 +72,8 @@ impl Rib {
             sweep: Sweep::default(),
             next_hops: VecDeque::new(),
             redecide: None,
+            rehide: VecDeque::new(),
+            now: Duration::ZERO,
             bytes: Vec::new(),
             marks: Vec::new(),
         };
@@ -86,9 +94,12 @@ impl Rib {
         if old == new {
             return;
         }
-        if (old.asn, old.router_id, old.cluster_id) != (new.asn, new.router_id, new.cluster_id) {
+        let export = |c: &RibConfig| (c.asn, c.router_id, c.cluster_id);
+        if export(&old) != export(&new) {
             self.imports.forget();
             self.reimport_all();
+        }
+        if (export(&old), old.drain) != (export(&new), new.drain) {
             self.groups.reconfigure(&mut self.core);
         }
         if old.require_next_hop != new.require_next_hop {
@@ -252,6 +263,7 @@ impl Rib {
 
     /// What a peer sent. Nothing is decided before the next [`Rib::work`].
     pub fn update(&mut self, id: PeerId, update: &Update, now: Duration) {
+        self.now = now;
         let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) else {
             return;
         };
@@ -413,6 +425,7 @@ impl Rib {
 
     /// Announces a route of our own, in place of one of the same prefix.
     pub fn originate(&mut self, route: &LocalRoute, now: Duration) {
+        self.now = now;
         let core = &mut self.core;
         let attr = core.attrs.intern(route.attrs.as_ref());
         core.attrs.retain(attr);
@@ -438,6 +451,33 @@ impl Rib {
         mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL, PathId(0)))
     }
 
+    /// From now on, these stand while something is in them.
+    pub fn set_aggregates(&mut self, aggregates: &[Aggregate], now: Duration) {
+        self.now = now;
+        let Core {
+            presence, tables, ..
+        } = &mut self.core;
+        for gone in presence.set_aggregates(aggregates, tables) {
+            let Aggregate {
+                prefix,
+                summary_only,
+                blackhole: _,
+            } = gone.spec;
+            if gone.standing.is_some() {
+                self.withdraw_local(prefix);
+                if summary_only {
+                    self.rehide.push_back((prefix, Mark::FIRST));
+                }
+            }
+        }
+    }
+
+    /// Holds back all that would be announced, or lets it go; what is received
+    /// is decided and installed all the same.
+    pub fn hold_updates(&mut self, hold: bool) {
+        self.groups.hold(hold);
+    }
+
     /// What became of a next hop that is tracked.
     pub fn next_hop(&mut self, next_hop: NextHop, state: NextHopState) {
         if let Some(id) = self.core.attrs.next_hops.set_state(next_hop, state) {
@@ -456,7 +496,10 @@ impl Rib {
     /// Changes for the kernel, about `max`; none goes ahead of the frames that
     /// tell of it. True: there is more now.
     pub fn poll_fib(&mut self, out: &mut Vec<FibChange>, max: usize) -> bool {
-        let limit = self.groups.cursor().unwrap_or(u64::MAX);
+        let limit = match self.groups.is_held() {
+            true => u64::MAX,
+            false => self.groups.cursor().unwrap_or(u64::MAX),
+        };
         self.fib.poll(out, max, limit, &mut self.core)
     }
 

@@ -1,13 +1,18 @@
 //! What follows from updates, done a bounded amount at a time.
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use godwit_bgp::Family;
+use godwit_bgp::attrs::{AttrsBuf, Origin, code, flag};
+use godwit_bgp::{Family, NextHop};
+use ipnet::IpNet;
 
-use crate::api::RibEvent;
+use crate::api::{Aggregate, LocalRoute, RibEvent};
 use crate::core::{Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, TOUCHED};
+use crate::presence::News;
 use crate::rib::Rib;
+use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::Done;
 
@@ -29,6 +34,9 @@ impl Rib {
             more |= self.mark_dependents(&mut units);
             more |= self.mark_all(&mut units);
             more |= self.decide(&mut units);
+            self.groups.watch_conditions(&mut self.core);
+            more |= self.take_presence();
+            more |= self.rehide(&mut units);
             more |= self.groups.work(&mut units, &mut self.core);
         }
         self.trim();
@@ -123,6 +131,83 @@ impl Rib {
             *units -= 1;
         }
         !self.core.dirty.is_empty()
+    }
+
+    /// Aggregates that came to stand or fell, conditions that came to hold or
+    /// ceased to. True: there is more to decide.
+    fn take_presence(&mut self) -> bool {
+        let news = std::mem::take(&mut self.core.presence.news);
+        if news.is_empty() {
+            return false;
+        }
+        for news in news {
+            match news {
+                News::Condition => self.core.renotify_defaults(),
+                News::Aggregate(prefix) => {
+                    let Some((spec, before, now)) = self.core.presence.due(prefix) else {
+                        continue;
+                    };
+                    match now {
+                        Some(atomic) => self.originate(&self.aggregate(spec, atomic), self.now),
+                        None => drop(self.withdraw_local(prefix)),
+                    }
+                    if spec.summary_only && before.is_some() != now.is_some() {
+                        self.rehide.retain(|(other, _)| *other != prefix);
+                        self.rehide.push_back((prefix, Mark::FIRST));
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// RFC 4271 §9.2.2.2 without a set (RFC 9774): our own path, and that
+    /// others were left out.
+    fn aggregate(&self, spec: Aggregate, atomic: bool) -> LocalRoute {
+        let nobody = match spec.prefix {
+            IpNet::V4(_) => NextHop::V4(Ipv4Addr::UNSPECIFIED),
+            IpNet::V6(_) => NextHop::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let config = &self.core.config;
+        let mut attrs = AttrsBuf::new(nobody, Origin::Igp);
+        if atomic {
+            attrs.set(code::ATOMIC_AGGREGATE, flag::TRANSITIVE, &[]);
+        }
+        let aggregator = [config.asn.0.to_be_bytes(), config.router_id.0.to_be_bytes()];
+        attrs.set(
+            code::AGGREGATOR,
+            flag::OPTIONAL | flag::TRANSITIVE,
+            aggregator.as_flattened(),
+        );
+        LocalRoute {
+            prefix: spec.prefix,
+            attrs,
+            blackhole: spec.blackhole,
+        }
+    }
+
+    /// Has the groups look at what an aggregate hides, or no longer hides.
+    fn rehide(&mut self, units: &mut usize) -> bool {
+        let Some((prefix, mut at)) = self.rehide.pop_front() else {
+            return false;
+        };
+        let mut turn = TURN.min(*units);
+        let given = turn;
+        let rest = loop {
+            match self.core.tables.next_live(at, &mut turn) {
+                Ok(mark) => {
+                    let net = self.core.tables.net(mark);
+                    if prefix.contains(&net) && prefix != net {
+                        self.core.renotify(mark);
+                    }
+                    at = mark.successor();
+                }
+                Err(next) => break next,
+            }
+        };
+        *units -= given - turn;
+        self.rehide.extend(rest.map(|next| (prefix, next)));
+        true
     }
 
     /// Forgets what every reader of the ring has passed.

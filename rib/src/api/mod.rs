@@ -11,7 +11,9 @@ pub use read::{
     PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView, Summary, WhyNot,
 };
 pub use rules::{ExportRules, ImportRules};
-pub use spec::{Counted, LocalRoute, PeerSpec, PrefixLimit, RibConfig};
+pub use spec::{
+    Aggregate, Counted, DefaultOriginate, Drain, LocalRoute, PeerSpec, PrefixLimit, RibConfig,
+};
 
 /// A peer of the RIB from [`peer_up`](crate::Rib::peer_up) until the
 /// [`RibEvent::PeerGone`] that follows [`peer_down`](crate::Rib::peer_down).

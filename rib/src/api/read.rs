@@ -151,6 +151,10 @@ pub enum WhyNot {
     Policy(RuleName),
     /// We have no next hop of this family towards it.
     NoNextHop,
+    /// This router is being drained.
+    Drained,
+    /// An aggregate stands in for it.
+    Aggregated(IpNet),
     /// The attributes don't fit a message of the size it takes.
     TooLong,
 }

@@ -8,6 +8,8 @@ use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SendPaths, Sessi
 use godwit_policy::route::{Neighbour, PolicyRef};
 use ipnet::IpNet;
 
+use crate::presence::Condition;
+
 use super::{ExportRules, ImportRules};
 
 /// What holds for the whole router.
@@ -27,6 +29,7 @@ pub struct RibConfig {
     /// Share traffic over the paths of one route in the ratio of their link
     /// bandwidth communities, where all carry one.
     pub link_bandwidth: bool,
+    pub drain: Drain,
     /// Ask for the state of next hops, and use no path before its next hop is
     /// known to be reachable. Otherwise all are, at cost 0.
     pub require_next_hop: bool,
@@ -109,6 +112,8 @@ pub struct PeerSpec {
     /// Of its routes, unless a rule gives another; higher wins before all that
     /// a route carries.
     pub weight: u32,
+    /// By family.
+    pub default_originate: [Option<DefaultOriginate>; Family::COUNT],
     pub import_rules: ImportRules,
     pub export_rules: ExportRules,
 }
@@ -123,6 +128,36 @@ impl PeerSpec {
             interface: self.interface.map(|name| name.as_str().into()),
         })
     }
+}
+
+/// A default route for one peer, which is in no table of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DefaultOriginate {
+    /// `None`: always.
+    pub when: Option<Condition>,
+    /// What it is given; the peer's export policy does not see it.
+    pub policy: PolicyRef,
+}
+
+/// A prefix of ours that stands while some route is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    pub prefix: IpNet,
+    /// Peers are not told what is in it.
+    pub summary_only: bool,
+    /// The kernel drops what no more specific route takes.
+    pub blackhole: bool,
+}
+
+/// Whether this router is on its way out of service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Drain {
+    #[default]
+    No,
+    /// All that is announced is the last choice (RFC 8326).
+    LastChoice,
+    /// Nothing is announced.
+    Withdrawn,
 }
 
 /// A route that the daemon originates.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use godwit_bgp::{Asn, Family, NextHop, SendPaths, SessionKind};
 use godwit_policy::route::{Neighbour, PolicyRef};
 
-use crate::api::{ExportRules, PeerSpec};
+use crate::api::{DefaultOriginate, ExportRules, PeerSpec};
 
 /// The values that decide the bytes a peer is sent. Peers with equal keys are
 /// sent the same.
@@ -22,6 +22,8 @@ pub struct GroupKey {
     own_next_hop: [Option<NextHop>; 2],
     next_hop_self: bool,
     shared_subnet: bool,
+    /// Of the negotiated families.
+    default_originate: [Option<DefaultOriginate>; 2],
     /// Of the negotiated families.
     export: [Option<PolicyRef>; 2],
     /// Only where a rule of an export policy asks for it.
@@ -62,15 +64,21 @@ impl GroupKey {
             next_hop_self,
             shared_subnet,
             weight: _,
+            default_originate,
             import_rules: _,
             export_rules,
         } = spec;
         let negotiated = |family: Family| families[family.index()];
         let export =
             Family::ALL.map(|family| negotiated(family).then(|| export[family.index()].clone()));
-        let neighbour = export
-            .iter()
-            .flatten()
+        let default_originate = Family::ALL.map(|family| {
+            let of_family = default_originate[family.index()].clone();
+            of_family.filter(|_| negotiated(family))
+        });
+        let defaults = default_originate.iter().flatten();
+        let policies = export.iter().flatten();
+        let neighbour = policies
+            .chain(defaults.map(|default| &default.policy))
             .any(|policy| policy.0.uses().neighbour)
             .then(|| spec.neighbour());
         GroupKey {
@@ -85,6 +93,7 @@ impl GroupKey {
             own_next_hop: *own_next_hop,
             next_hop_self: *next_hop_self,
             shared_subnet: *shared_subnet,
+            default_originate,
             export,
             neighbour,
             export_rules: *export_rules,
@@ -148,6 +157,7 @@ pub const KNOBS: &[(&str, InKey)] = &[
     ),
     ("next_hop_self", InKey::Always),
     ("shared_subnet", InKey::Always),
+    ("default_originate", InKey::Always),
     ("weight", InKey::Never("decides what comes in")),
     ("import_rules", InKey::Never("decides what comes in")),
     ("export_rules", InKey::Always),

@@ -45,6 +45,9 @@ const MAX_HELD: usize = 16 << 20;
 /// Changes that wait before they are encoded, at most.
 const MAX_QUEUED: usize = 32 << 10;
 
+/// Where a default route stands that is made up for a group: no path has it.
+const DEFAULT_SLOT: u32 = NONE - 1;
+
 /// Peers that are sent the same.
 #[derive(Debug)]
 pub struct Group {
@@ -106,7 +109,10 @@ impl Group {
     }
 
     fn process_best(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) {
-        let new = match core.best(mark) {
+        let best = core.best(mark).filter(|_| core.hidden_by(mark).is_none());
+        let default = self.default_route(mark, core);
+        let new = match best {
+            _ if default.is_some() => default.unwrap_or_default(),
             None => Out::default(),
             Some(best) => self.leaving(mark, &best, core),
         };
@@ -131,7 +137,14 @@ impl Group {
             None => NONE,
         };
         let mut new = Entries::new();
-        for slot in core.view().chosen(head, send, &core.config) {
+        let default = self.default_route(mark, core);
+        let alone = default.is_some() || core.hidden_by(mark).is_some();
+        new.extend(default.map(|out| (DEFAULT_SLOT, out)));
+        let chosen = match alone {
+            true => Default::default(),
+            false => core.view().chosen(head, send, &core.config),
+        };
+        for slot in chosen {
             let path = *core.paths.at(slot);
             let out = self.leaving(mark, &path, core);
             if out.attr.is_some() {
@@ -193,6 +206,22 @@ impl Group {
         let output = &mut self.output[mark.family().index()];
         output.store(mark.dest(), path, Out { queued, ..new });
         core.attrs.release(old.attr);
+    }
+
+    /// The default route that members get whatever the table has, if this
+    /// destination is the one, with a reference to its attributes.
+    fn default_route(&mut self, mark: Mark, core: &mut Core) -> Option<Out> {
+        let family = mark.family();
+        let default = self.export.default_originate[family.index()].as_ref()?;
+        let holds = || core.presence.holds(default.when.as_ref());
+        if !core.is_default(mark) || !holds() {
+            return None;
+        }
+        let attr = self.export.default_route(family, &mut core.attrs)?;
+        Some(Out {
+            attr,
+            ..Out::default()
+        })
     }
 
     /// Who needs which frame of this change.

@@ -9,6 +9,7 @@ use super::{Debts, Group, GroupKey};
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::export::Export;
+use crate::presence::Condition;
 use crate::ring::Mark;
 
 /// Changes that a group looks at before the next one has its turn.
@@ -24,6 +25,12 @@ pub struct Groups {
     /// Peers whose export policy changed and who may be in the wrong group.
     moving: Vec<PeerId>,
     pub max_held: Option<usize>,
+    /// Nothing is announced yet.
+    held: bool,
+    /// Default routes may be others than before.
+    defaults_due: bool,
+    /// Some group has a default route made up for it, or may have.
+    any_defaults: bool,
 }
 
 impl Groups {
@@ -82,6 +89,7 @@ impl Groups {
                 group.max_held = self.max_held.unwrap_or(group.max_held);
                 self.groups[at] = Some(group);
                 self.by_key.insert(key, at as u32);
+                self.defaults_due = true;
                 at as u32
             }
         };
@@ -112,6 +120,7 @@ impl Groups {
             group.dissolve(core);
             self.groups[at as usize] = None;
             self.by_key.retain(|_, other| *other != at);
+            self.defaults_due = true;
         }
         debts
     }
@@ -155,6 +164,7 @@ impl Groups {
                     group.flush(core, &mut self.seq);
                     group.export = export;
                     group.walk = Some(Mark::FIRST);
+                    self.defaults_due = true;
                     self.by_key.retain(|_, other| *other != at);
                     self.by_key.insert(key, at);
                     let members = &group.members;
@@ -187,9 +197,47 @@ impl Groups {
         }
     }
 
+    /// Holds everything back, or lets it go.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Has conditions counted that default routes ask about, where groups came,
+    /// went or changed.
+    pub fn watch_conditions(&mut self, core: &mut Core) {
+        if !std::mem::take(&mut self.defaults_due) {
+            return;
+        }
+        let groups = self.groups.iter().flatten();
+        let defaults = groups.flat_map(|group| group.export.default_originate.iter().flatten());
+        let mut any = false;
+        let mut conditions: Vec<&Condition> = Vec::new();
+        for default in defaults {
+            any = true;
+            conditions.extend(&default.when);
+        }
+        let Core {
+            presence, tables, ..
+        } = core;
+        presence.set_conditions(&conditions, tables);
+        // Before they are looked at: a default route may be of no table, and its
+        // destination must not be freed under the entry in the ring.
+        self.any_defaults = any;
+        if any {
+            core.renotify_defaults();
+        }
+    }
+
     /// Lets every group look at changes and go on with its walk. True: there is
     /// more.
     pub fn work(&mut self, units: &mut usize, core: &mut Core) -> bool {
+        if self.held {
+            return false;
+        }
         let seq = &mut self.seq;
         let mut more = false;
         for group in self.groups.iter_mut().flatten() {
@@ -234,6 +282,13 @@ impl Groups {
     }
 
     pub fn poll(&mut self, id: PeerId, max: usize, out: &mut Vec<Bytes>, core: &mut Core) -> bool {
+        if self.held {
+            // Told again when all that there is has been looked at.
+            if let Some(peer) = core.peers.at_mut(id) {
+                peer.member.told = false;
+            }
+            return false;
+        }
         let at = core.peers.at(id).and_then(|peer| peer.member.group);
         match at.and_then(|at| self.groups[at as usize].as_mut()) {
             Some(group) => {
@@ -246,7 +301,8 @@ impl Groups {
 
     /// Whether the destination's id stands for something in a group.
     pub fn needs(&self, mark: Mark, core: &Core) -> bool {
-        self.iter().any(|group| group.needs(mark, core))
+        (self.any_defaults && core.is_default(mark))
+            || self.iter().any(|group| group.needs(mark, core))
     }
 
     /// Number of the last run, and of the oldest that somebody has yet to read.

@@ -10,7 +10,9 @@ use godwit_policy::route::{
     Amount, CommunityPattern, MatchSpec, NeighbourMatch, NextHopSpec, PolicyRef, PolicySet,
     PolicySetSpec, Prepend, RuleSpec, SetSpec, SourceMatch, Then,
 };
-use godwit_rib::{ExportRules, ImportRules, PeerSpec, RibConfig};
+use godwit_rib::{
+    Aggregate, Condition, DefaultOriginate, Drain, ExportRules, ImportRules, PeerSpec, RibConfig,
+};
 use ipnet::IpNet;
 
 /// SplitMix64.
@@ -50,6 +52,13 @@ pub fn config(lot: &mut Lot) -> RibConfig {
         max_paths_internal: lot.pick(&[1, 3]),
         multipath_relax: lot.one_in(2),
         link_bandwidth: lot.one_in(2),
+        drain: lot.pick(&[
+            Drain::No,
+            Drain::No,
+            Drain::No,
+            Drain::LastChoice,
+            Drain::Withdrawn,
+        ]),
         require_next_hop: lot.one_in(2),
         fib: true,
     }
@@ -246,9 +255,31 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         next_hop_self: lot.one_in(3),
         shared_subnet: lot.one_in(3),
         weight: lot.pick(&[0, 0, 0, 5, 40_000]),
+        default_originate: [default_originate(lot), default_originate(lot)],
         import_rules: import_rules(lot),
         export_rules: export_rules(lot),
     }
+}
+
+fn default_originate(lot: &mut Lot) -> Option<DefaultOriginate> {
+    let when = lot.pick(&[None, Some("10.0.0.0/15{16,24}"), Some("2001:db8::/47+")]);
+    lot.one_in(3).then(|| DefaultOriginate {
+        when: when.map(|range| Condition::new(vec![range.parse().unwrap()])),
+        policy: policy(lot),
+    })
+}
+
+/// Of prefixes that nobody announces, some within others.
+pub fn aggregates(lot: &mut Lot) -> Vec<Aggregate> {
+    let prefixes = ["10.0.0.0/8", "10.0.0.0/14", "10.2.0.0/15", "2001:db8::/40"];
+    let some = prefixes.iter().filter(|_| lot.one_in(2));
+    let prefixes: Vec<IpNet> = some.map(|net| net.parse().unwrap()).collect();
+    let aggregate = |prefix| Aggregate {
+        prefix,
+        summary_only: lot.one_in(2),
+        blackhole: lot.one_in(2),
+    };
+    prefixes.into_iter().map(aggregate).collect()
 }
 
 fn role(lot: &mut Lot) -> Option<Role> {

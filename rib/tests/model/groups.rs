@@ -8,8 +8,8 @@ use godwit_policy::route::{
     NeighbourMatch, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SetSpec, Then,
 };
 use godwit_rib::{
-    Counted, InKey, KNOBS, PeerId, PrefixFilter, PrefixLimit, RibConfig, RouteQuery, RouteView,
-    Verdict, WhyNot,
+    Counted, DefaultOriginate, InKey, KNOBS, PeerId, PrefixFilter, PrefixLimit, RibConfig,
+    RouteQuery, RouteView, Verdict, WhyNot,
 };
 use ipnet::IpNet;
 
@@ -74,6 +74,12 @@ fn every_knob_of_a_peer_is_in_the_group_key_or_does_not_matter() {
                 "limit_in" => other.limit_in[0] = Some(LIMIT),
                 "limit_out" => other.limit_out[0] = Some(LIMIT),
                 "next_hop_self" => other.next_hop_self = true,
+                "default_originate" => {
+                    other.default_originate[0] = Some(DefaultOriginate {
+                        when: None,
+                        policy: PolicyRef::accept_all(),
+                    });
+                }
                 "weight" => other.weight = 7,
                 "shared_subnet" => other.shared_subnet = true,
                 "import_rules" => other.import_rules.allow_as_in = 1,

@@ -10,6 +10,7 @@ mod groups;
 mod limits;
 mod naive;
 mod numbers;
+mod originated;
 mod random;
 mod refresh;
 mod rules;

@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use godwit_bgp::attrs::{AttrsBuf, Local, RemovePrivate, SegmentKind, code, community, flag};
+use godwit_bgp::attrs::{
+    AttrsBuf, Local, Origin, RemovePrivate, SegmentKind, code, community, flag,
+};
 use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, Family, NextHop, PathId, Role, SendPaths, SessionKind};
 use godwit_policy::route::{Direction, Neighbour, PeerContext, Route, Source, SourceKind};
-use godwit_rib::{KernelOptions, LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig};
+use godwit_rib::{
+    Aggregate, Condition, Drain, KernelOptions, LOCAL_WEIGHT, NextHopState, PeerSpec, RibConfig,
+};
 use ipnet::IpNet;
 
 #[derive(Clone, Debug)]
@@ -30,6 +34,7 @@ pub struct Naive {
     pub config: RibConfig,
     pub peers: BTreeMap<u16, NaivePeer>,
     pub local: BTreeMap<IpNet, (AttrsBuf, bool)>,
+    pub aggregates: Vec<Aggregate>,
     pub next_hops: BTreeMap<NextHop, NextHopState>,
 }
 
@@ -46,7 +51,84 @@ impl Naive {
     pub fn prefixes(&self) -> BTreeSet<IpNet> {
         let received = self.peers.values().flat_map(|peer| peer.received.keys());
         let received = received.map(|(net, _)| net);
-        received.chain(self.local.keys()).copied().collect()
+        let ours = self
+            .local
+            .keys()
+            .chain(self.aggregates.iter().map(|a| &a.prefix));
+        received.chain(ours).copied().collect()
+    }
+
+    /// A route of our own and whether it is a blackhole: as originated, or an
+    /// aggregate of something.
+    fn own(&self, net: IpNet) -> Option<(AttrsBuf, bool)> {
+        let aggregate = self.aggregates.iter().find(|a| a.prefix == net);
+        let Some(aggregate) = aggregate else {
+            return self.local.get(&net).cloned();
+        };
+        let inside = self.prefixes().into_iter();
+        let inside = inside.filter(|other| net.contains(other) && *other != net);
+        let parts: Vec<Usable> = inside.filter_map(|net| self.best(net)).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        let nobody = match net {
+            IpNet::V4(_) => IpAddr::from([0; 4]),
+            IpNet::V6(_) => IpAddr::from([0; 16]),
+        };
+        let mut attrs = AttrsBuf::new(nobody.into(), Origin::Igp);
+        if parts
+            .iter()
+            .any(|p| p.attrs.as_ref().as_path().length() > 0)
+        {
+            attrs.set(code::ATOMIC_AGGREGATE, flag::TRANSITIVE, &[]);
+        }
+        let aggregator = [
+            self.config.asn.0.to_be_bytes(),
+            self.config.router_id.0.to_be_bytes(),
+        ];
+        attrs.set(code::AGGREGATOR, 0xc0, &aggregator.concat());
+        Some((attrs, aggregate.blackhole))
+    }
+
+    /// Whether peers are told of an aggregate instead.
+    fn hidden(&self, net: IpNet) -> bool {
+        let mut around = self.aggregates.iter();
+        around.any(|a| {
+            let inside = a.prefix.contains(&net) && a.prefix != net;
+            inside && a.summary_only && self.own(a.prefix).is_some()
+        })
+    }
+
+    /// The default route made up for this peer.
+    fn default_for(&self, to: &PeerSpec, net: IpNet) -> Option<AttrsBuf> {
+        let family = Family::of(&net.addr());
+        let default = to.default_originate[family.index()].as_ref()?;
+        let matches = |when: &Condition| {
+            let mut all = self.prefixes().into_iter();
+            all.any(|net| when.matches(net) && self.best(net).is_some())
+        };
+        if net.prefix_len() != 0 || !default.when.as_ref().is_none_or(matches) {
+            return None;
+        }
+        let mut out = AttrsBuf::new(to.own_next_hop[family.index()]?, Origin::Igp);
+        let judged = AttrsBuf::new(
+            match net {
+                IpNet::V4(_) => IpAddr::from([0; 4]),
+                IpNet::V6(_) => IpAddr::from([0; 16]),
+            }
+            .into(),
+            Origin::Igp,
+        );
+        if !to.kind.is_external() {
+            out.set_local_pref(Some(100));
+        }
+        let mut asked = to.clone();
+        asked.export[family.index()] = default.policy.clone();
+        let accepted = apply(&asked, Some(None), net, &judged, &mut out);
+        out.set_local(Local::default());
+        let v6 = out.next_hop.address().is_ipv6();
+        let told = v6 == net.addr().is_ipv6() || (v6 && to.extended_next_hop);
+        (accepted && told).then_some(out)
     }
 
     fn own_addresses(&self) -> BTreeSet<IpAddr> {
@@ -154,11 +236,11 @@ impl Naive {
 
     fn usable(&self, net: IpNet) -> Vec<Usable> {
         let mut all = Vec::new();
-        if let Some((attrs, _)) = self.local.get(&net) {
+        if let Some((attrs, _)) = self.own(net) {
             all.push(Usable {
                 peer: None,
                 path_id: PathId(0),
-                attrs: attrs.clone(),
+                attrs,
                 cost: 0,
             });
         }
@@ -281,7 +363,13 @@ impl Naive {
     /// What a peer is to hold: the paths of each prefix, in order.
     pub fn view(&self, id: u16) -> BTreeMap<IpNet, Vec<AttrsBuf>> {
         let mut view = BTreeMap::new();
-        for net in self.prefixes() {
+        let mut prefixes = self.prefixes();
+        prefixes.extend(["0.0.0.0/0", "::/0"].map(|net| net.parse::<IpNet>().unwrap()));
+        for net in prefixes {
+            if let Some(out) = self.made_up(id, net) {
+                view.insert(net, vec![out]);
+                continue;
+            }
             let send = self.peers[&id].spec.add_path_send[Family::of(&net.addr()).index()];
             let chosen = self.chosen(net, send);
             let paths = chosen
@@ -296,10 +384,24 @@ impl Naive {
         view
     }
 
+    /// The default route of this peer, as it leaves.
+    fn made_up(&self, id: u16, net: IpNet) -> Option<AttrsBuf> {
+        let to = &self.peers[&id].spec;
+        let told = to.families[Family::of(&net.addr()).index()];
+        if !told || self.config.drain == Drain::Withdrawn {
+            return None;
+        }
+        let out = self.default_for(to, net)?;
+        Some(self.leaving(out, to, false))
+    }
+
     fn advertised(&self, id: u16, net: IpNet, best: &Usable) -> Option<AttrsBuf> {
         let to = &self.peers[&id].spec;
         let family = Family::of(&net.addr());
-        if !to.families[family.index()] || best.peer == Some(id) {
+        if !to.families[family.index()] || self.config.drain == Drain::Withdrawn {
+            return None;
+        }
+        if best.peer == Some(id) || self.hidden(net) {
             return None;
         }
         let from = best.peer.map(|peer| &self.peers[&peer].spec);
@@ -396,6 +498,12 @@ impl Naive {
             return None;
         }
         out.set_local(Local::default());
+        Some(self.leaving(out, to, marked))
+    }
+
+    /// What is done last to what leaves.
+    fn leaving(&self, mut out: AttrsBuf, to: &PeerSpec, marked: bool) -> AttrsBuf {
+        let (rules, external) = (&to.export_rules, to.kind.is_external());
         if external {
             out.set_local_pref(None);
             out.remove(code::ORIGINATOR_ID);
@@ -420,7 +528,13 @@ impl Naive {
                 out.remove(code);
             }
         }
-        Some(out)
+        if self.config.drain == Drain::LastChoice {
+            out.community_add(&[community::GRACEFUL_SHUTDOWN]);
+            if !external {
+                out.set_local_pref(Some(0));
+            }
+        }
+        out
     }
 
     /// What the kernel is to have.
@@ -439,7 +553,7 @@ impl Naive {
             metric: local.metric,
             source: None,
         };
-        if local.blackhole || (best.peer.is_none() && self.local[&net].1) {
+        if local.blackhole || (best.peer.is_none() && self.own(net)?.1) {
             return Some(Target::Blackhole(options));
         }
         best.peer?;

@@ -103,10 +103,11 @@ impl Run {
                 let hop = hop.on(lot.pick(&draw::LINKS));
                 world.next_hop(hop, state(lot));
             }
-            17..=18 => {
+            17 => {
                 let config = draw::config(lot);
                 world.reconfigure(config);
             }
+            18 => world.aggregate(draw::aggregates(lot)),
             n => {
                 let Some(id) = self.peer() else {
                     return;
@@ -181,6 +182,7 @@ impl Run {
                 let spec = PeerSpec {
                     import_rules: draw::import_rules(lot),
                     export_rules: draw::export_rules(lot),
+                    default_originate: draw::spec(lot, 0).default_originate,
                     ..spec
                 };
                 world.set_spec(id, spec);
@@ -204,6 +206,7 @@ fn run(seed: u64, steps: usize) {
     for id in run.up.iter_mut().filter_map(Option::take) {
         run.world.down(id);
     }
+    run.world.aggregate(Vec::new());
     for net in run.nets.clone() {
         if run.world.naive.local.contains_key(&net) {
             run.world.withdraw_local(net);

@@ -8,7 +8,7 @@ use godwit_bgp::community::ExtCommunity;
 use godwit_bgp::{Asn, NextHop, RouterId, SessionKind};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
-    ExportRules, ImportRules, KernelOptions, LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec,
+    Drain, ExportRules, ImportRules, KernelOptions, LOCAL_WEIGHT, NextHopState, PathFate, PeerSpec,
     RibConfig, Step,
 };
 use ipnet::IpNet;
@@ -26,6 +26,7 @@ pub fn config() -> RibConfig {
         max_paths_internal: 1,
         multipath_relax: false,
         link_bandwidth: true,
+        drain: Drain::No,
         require_next_hop: false,
         fib: true,
     }
@@ -67,6 +68,7 @@ pub fn spec(number: u8, kind: SessionKind) -> PeerSpec {
         next_hop_self: false,
         shared_subnet: false,
         weight: 0,
+        default_originate: [None, None],
         // Most tests are about paths of any beginning.
         import_rules: ImportRules {
             enforce_first_as: false,

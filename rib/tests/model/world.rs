@@ -12,8 +12,8 @@ use godwit_bgp::wire::{
 use godwit_bgp::{Family, NextHop, PathId, SendPaths};
 use godwit_policy::route::PolicyRef;
 use godwit_rib::{
-    FibAck, FibChange, FibTarget, KernelOptions, LimitNews, LocalRoute, NextHopSet, NextHopSetId,
-    NextHopState, PeerId, PeerSpec, Rib, RibConfig, RibEvent, TapId, TapPoll,
+    Aggregate, FibAck, FibChange, FibTarget, KernelOptions, LimitNews, LocalRoute, NextHopSet,
+    NextHopSetId, NextHopState, PeerId, PeerSpec, Rib, RibConfig, RibEvent, TapId, TapPoll,
 };
 use ipnet::IpNet;
 
@@ -62,6 +62,7 @@ impl World {
                 config,
                 peers: BTreeMap::new(),
                 local: BTreeMap::new(),
+                aggregates: Vec::new(),
                 next_hops,
             },
             remotes: BTreeMap::new(),
@@ -190,6 +191,11 @@ impl World {
         for key in stale.into_iter().flatten() {
             received.remove(&key);
         }
+    }
+
+    pub fn aggregate(&mut self, aggregates: Vec<Aggregate>) {
+        self.rib.set_aggregates(&aggregates, self.now);
+        self.naive.aggregates = aggregates;
     }
 
     pub fn originate(&mut self, prefix: IpNet, attrs: AttrsBuf, blackhole: bool) {

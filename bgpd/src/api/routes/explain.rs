@@ -148,6 +148,8 @@ fn reason(why: &WhyNot) -> String {
         WhyNot::NotReflected => "neither end is a route reflector client".into(),
         WhyNot::Policy(rule) => rule.to_string(),
         WhyNot::NoNextHop => "no address of ours to be the next hop".into(),
+        WhyNot::Drained => "this router is drained".into(),
+        WhyNot::Aggregated(prefix) => format!("part of the aggregate {prefix}"),
         WhyNot::TooLong => "its attributes do not fit a message".into(),
     }
 }
