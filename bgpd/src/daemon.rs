@@ -180,6 +180,7 @@ impl Engine {
             listeners: ArcSwap::default(),
             gate: Arc::new(Gate::new(config.router.connection_rate)),
             ranges: Ranges::default(),
+            restraint: ArcSwap::default(),
             registry: Arc::new(Registry::default()),
             rib,
             fib,

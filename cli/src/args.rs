@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{config, demo, fib, manual, peer, policy, route, watch};
+use crate::{config, demo, drain, fib, manual, peer, policy, route, watch};
 
 /// Show and change what a Godwit BGP daemon does.
 ///
@@ -69,6 +69,14 @@ pub enum Command {
     /// Follow changes as they happen; with `-o json` one object a line.
     #[command(subcommand)]
     Watch(watch::Command),
+    /// Take this router out of service with its sessions up.
+    ///
+    /// Announces everything as the last choice (GRACEFUL_SHUTDOWN, RFC 8326),
+    /// waits, then withdraws it. Lasts until `undrain`, or a restart of the
+    /// daemon.
+    Drain(drain::Args),
+    /// Bring it back into service.
+    Undrain,
     /// End every session with a Cease and let the daemon exit.
     Stop,
     /// Two racks of hosts in network namespaces: sessions, kernel routes, pods

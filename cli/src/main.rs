@@ -10,6 +10,7 @@ mod args;
 mod client;
 mod config;
 mod demo;
+mod drain;
 mod failure;
 mod fib;
 mod manual;
@@ -72,6 +73,8 @@ async fn ask_daemon(args: &Args, out: &mut Out) -> Result<(), Failure> {
         Command::Fib(command) => fib::run(command, &client, out).await,
         Command::Watch(command) => watch::run(command, &client, out).await,
         Command::Config(command) => config::run(command, &client, out).await,
+        Command::Drain(args) => drain::drain(args, &client, out).await,
+        Command::Undrain => drain::undrain(&client, out).await,
         Command::Stop => status::stop(&client, out).await,
         Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }

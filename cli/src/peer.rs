@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use godwit_proto::v1::{
-    AddPath, AddPeerRequest, Direction, DisablePeerRequest, EnablePeerRequest, Family,
-    GetPeerRequest, ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest,
+    AddPath, AddPeerRequest, DefaultOriginate, Direction, DisablePeerRequest, EnablePeerRequest,
+    Family, GetPeerRequest, ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest,
     RemovePeerRequest, ResetPeerRequest, SessionState,
 };
 
@@ -158,6 +158,12 @@ pub struct Add {
     /// Announce ourselves as the next hop.
     #[arg(long)]
     next_hop_self: bool,
+    /// Send it a default route of our own.
+    #[arg(long)]
+    default_originate: bool,
+    /// Only while there is a route to this prefix, or to one of this prefix set.
+    #[arg(long, value_name = "PREFIX|SET", requires = "default_originate")]
+    default_if: Option<String>,
     /// Of its routes; looked at before all that they carry, higher wins.
     #[arg(long)]
     weight: Option<u32>,
@@ -200,6 +206,15 @@ pub struct Add {
         hide_default_value = true
     )]
     add_path_send: String,
+}
+
+impl Add {
+    fn default_originate(&self) -> Option<DefaultOriginate> {
+        self.default_originate.then(|| DefaultOriginate {
+            condition: self.default_if.clone().unwrap_or_default(),
+            policy: Vec::new(),
+        })
+    }
 }
 
 pub async fn run(command: &Command, client: &Client, out: &mut Out) -> Result<(), Failure> {
@@ -350,6 +365,7 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         multihop: add.multihop.map(u32::from),
         path: Some(add.path.message()),
         weight: add.weight,
+        default_originate: add.default_originate(),
         blackhole_community: add.blackhole_community.then_some(true),
         graceful_shutdown: add.graceful_shutdown,
         ttl_security: add.ttl_security.map(u32::from),

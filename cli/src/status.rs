@@ -7,7 +7,7 @@ use godwit_proto::v1::{
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Out, Table, Tone, or_dash};
-use crate::{peer, span};
+use crate::{drain, peer, span};
 
 pub async fn run(client: &Client, out: &mut Out) -> Result<(), Failure> {
     let status = client.daemon().get_status(GetStatusRequest {}).await?;
@@ -74,6 +74,21 @@ fn identity(status: &GetStatusResponse, out: &mut Out) -> Result<(), Failure> {
         listening.join(", ")
     };
     out.line(format!("listening on {listening}"))?;
+    if let Some(drain) = &status.drain {
+        let text = out.paint(Tone::Warn, &drain::line(drain));
+        out.line(text)?;
+    }
+    if let Some(until) = &status.updates_held_until {
+        let left = std::time::SystemTime::try_from(*until)
+            .ok()
+            .and_then(|at| at.duration_since(std::time::SystemTime::now()).ok());
+        let text = format!(
+            "updates are held back until every peer has sent its routes, {} at most",
+            span::short(left.unwrap_or_default())
+        );
+        let text = out.paint(Tone::Warn, &text);
+        out.line(text)?;
+    }
     if let Some(counts) = &status.peers {
         out.line(format!(
             "peers: {} established of {}, {} disabled",

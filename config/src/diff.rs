@@ -178,6 +178,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         next_hop_self,
         extended_next_hop,
         route_reflector_client,
+        default_originate,
         weight,
         blackhole_community,
         graceful_shutdown,
@@ -328,6 +329,11 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             *route_reflector_client != new.route_reflector_client,
             Effect::InPlace,
         ),
+        (
+            "default-originate",
+            *default_originate != new.default_originate,
+            Effect::Export,
+        ),
         ("weight", *weight != new.weight, Effect::Import),
         (
             "blackhole-community",
@@ -379,6 +385,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         cluster_id,
         multipath_relax,
         link_bandwidth,
+        update_delay,
         max_paths_external,
         max_paths_internal,
         connection_rate,
@@ -424,6 +431,12 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
             *link_bandwidth != router.link_bandwidth,
             Scope::Live,
         ),
+        (
+            "[router] update-delay",
+            *update_delay != router.update_delay,
+            Scope::Daemon,
+        ),
+        ("[[aggregate]]", old.aggregate != new.aggregate, Scope::Live),
         (
             "[router] max-paths-external",
             *max_paths_external != router.max_paths_external,

@@ -10,7 +10,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Val
 
 use crate::model::{AddPathConfig, LimitAction, LimitCount, PeerKey, PrefixLimit, RemoteAs};
 use crate::path::{LocalAs, PathSettings};
-use crate::settings::{FamilySettings, PeerSettings};
+use crate::settings::{DefaultSettings, FamilySettings, PeerSettings};
 
 /// Keys whose values nobody is shown.
 const SECRETS: &[&str] = &["password"];
@@ -213,6 +213,7 @@ fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSettings) -> Tab
         next_hop_self,
         extended_next_hop,
         route_reflector_client,
+        default_originate,
         weight,
         blackhole_community,
         graceful_shutdown,
@@ -258,6 +259,10 @@ fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSettings) -> Tab
         "route-reflector-client",
         route_reflector_client.map(Value::from),
     );
+    put(
+        "default-originate",
+        default_originate.as_ref().map(default_value),
+    );
     put("weight", weight.map(number));
     put("blackhole-community", blackhole_community.map(Value::from));
     put("graceful-shutdown", graceful_shutdown.map(Value::from));
@@ -271,6 +276,7 @@ fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSettings) -> Tab
         let FamilySettings {
             import,
             export,
+            default_originate,
             prefix_limit,
             prefix_limit_out,
             add_path,
@@ -281,6 +287,9 @@ fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSettings) -> Tab
         }
         if let Some(export) = export {
             own.insert("export", Item::Value(names(export)));
+        }
+        if let Some(default) = default_originate {
+            own.insert("default-originate", Item::Value(default_value(default)));
         }
         if let Some(AddPathConfig { receive, send }) = add_path {
             let mut paths = InlineTable::new();
@@ -312,6 +321,21 @@ fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSettings) -> Tab
         }
     }
     table
+}
+
+fn default_value(default: &DefaultSettings) -> Value {
+    let DefaultSettings { on, when, policy } = default;
+    if !on || (when.is_none() && policy.is_none()) {
+        return (*on).into();
+    }
+    let mut table = InlineTable::new();
+    if let Some(when) = when {
+        table.insert("if", when.into());
+    }
+    if let Some(policy) = policy {
+        table.insert("policy", names(policy));
+    }
+    table.into()
 }
 
 fn send_paths_value(send: SendPaths) -> Value {

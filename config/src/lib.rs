@@ -26,14 +26,14 @@ pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    AddPathConfig, ApiConfig, Changes, Config, FibConfig, LimitAction, LimitCount, LogConfig,
-    LogFormat, NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PolicyChain,
-    PrefixLimit, RemoteAs, RouterConfig,
+    AddPathConfig, AggregateConfig, ApiConfig, Changes, Config, DefaultOriginateConfig, FibConfig,
+    LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
+    PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
 };
 pub use parse::{ReadPeer, load, load_with, parse, parse_with, read_text};
 pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;
-pub use settings::{FamilySettings, KeySpans, PeerSettings};
+pub use settings::{DefaultSettings, FamilySettings, KeySpans, PeerSettings};
 pub use trial::{Trial, Tried};
 pub use values::{MAX_SEND_PATHS, interface_name};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_bgp::{Asn, Family, InterfaceName, RouterId, SendPaths};
-use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec};
+use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec, PrefixRange};
 use ipnet::IpNet;
 
 use crate::password::Password;
@@ -22,6 +22,8 @@ pub struct Config {
     pub router: RouterConfig,
     /// No two alike.
     pub originate: Vec<OriginateConfig>,
+    /// No two alike, and none that is originated.
+    pub aggregate: Vec<AggregateConfig>,
     /// In the order of the file; keys are unique.
     pub peers: Vec<PeerConfig>,
     pub fib: FibConfig,
@@ -48,6 +50,8 @@ pub struct RouterConfig {
     pub multipath_relax: bool,
     /// Unequal shares by link bandwidth communities.
     pub link_bandwidth: bool,
+    /// Zero: nothing is held back.
+    pub update_delay: Duration,
     pub max_paths_external: u16,
     pub max_paths_internal: u16,
     /// New connections a second from one address; 0: no limit.
@@ -59,6 +63,22 @@ pub struct OriginateConfig {
     pub prefix: IpNet,
     /// The kernel gets a blackhole route for it.
     pub blackhole: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AggregateConfig {
+    pub prefix: IpNet,
+    /// What is within it is not announced.
+    pub summary_only: bool,
+    pub blackhole: bool,
+}
+
+/// A default route for one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultOriginateConfig {
+    /// As the file has it, and the prefixes that it means; `None`: always.
+    pub when: Option<(String, Vec<PrefixRange>)>,
+    pub policy: PolicyChain,
 }
 
 /// What names a peer: one neighbour, the one on an interface, or all that call
@@ -142,6 +162,8 @@ pub struct PeerConfig {
     pub extended_next_hop: bool,
     pub route_reflector_client: bool,
     /// Of its routes, before all that they carry.
+    /// By [`Family::index`].
+    pub default_originate: [Option<DefaultOriginateConfig>; Family::COUNT],
     pub weight: u32,
     /// RFC 7999.
     pub blackhole_community: bool,

@@ -15,15 +15,17 @@ use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::model::{
-    AddPathConfig, ApiConfig, Changes, Config, FibConfig, LimitAction, LimitCount, LogConfig,
-    LogFormat, NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit,
+    AddPathConfig, AggregateConfig, ApiConfig, Changes, Config, FibConfig, LimitAction, LimitCount,
+    LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig, PeerConfig, PeerKey, PrefixLimit,
     RouterConfig,
 };
 use crate::path;
 use crate::policies;
 use crate::reader::{Problems, Table};
 use crate::schema;
-use crate::settings::{FamilySettings, KeySpans, PeerSettings, Resolver, no_group};
+use crate::settings::{
+    DefaultSettings, FamilySettings, KeySpans, PeerSettings, Resolver, no_group,
+};
 use crate::syntax;
 use crate::values;
 
@@ -94,12 +96,14 @@ fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Co
     let problems = root.problems();
     let router = router(root);
     let originate = originate(root, warnings);
+    let aggregate = aggregate(root, &originate);
     let policy = policies::read(root, registry);
     let policies = Arc::new(policy.compile(registry, problems));
     let groups = groups(root, &policies, warnings);
     let resolver = Resolver {
         asn: router.as_ref().map(|router| router.asn),
         policies: &policies,
+        sets: &policy.spec.prefix_sets,
     };
     let peers = peers(root, &groups, &resolver, warnings);
     let fib = fib(root);
@@ -111,6 +115,7 @@ fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Co
             via_default: flag("via-default").unwrap_or(true),
         },
         originate,
+        aggregate,
         peers,
         fib,
         api: api(root),
@@ -143,6 +148,9 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
     let relax = table.plain("multipath-relax", values::boolean);
     let connection_rate = table.plain("connection-rate", values::number(0..=10_000));
     let listen = listeners(&table);
+    let hour = Duration::from_secs(3600);
+    let delay = values::duration_within(Duration::ZERO, hour);
+    let update_delay = table.plain("update-delay", delay);
     let bandwidth = values::word(&[("use", true), ("ignore", false)]);
     let link_bandwidth = table.plain("link-bandwidth", bandwidth);
     Some(RouterConfig {
@@ -152,6 +160,7 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
         cluster_id,
         multipath_relax: relax.unwrap_or(false),
         link_bandwidth: link_bandwidth.unwrap_or(true),
+        update_delay: update_delay.unwrap_or_default(),
         max_paths_external: external,
         max_paths_internal: internal,
         connection_rate: connection_rate.unwrap_or(10),
@@ -208,6 +217,42 @@ fn originate(root: &Table<'_>, warnings: &Problems) -> Vec<OriginateConfig> {
         }
         seen.insert(prefix, span);
         out.push(OriginateConfig { prefix, blackhole });
+    }
+    out
+}
+
+fn aggregate(root: &Table<'_>, originate: &[OriginateConfig]) -> Vec<AggregateConfig> {
+    let mut out = Vec::new();
+    let mut seen: BTreeMap<IpNet, Range<usize>> = BTreeMap::new();
+    for table in root.tables("aggregate", &schema::AGGREGATE) {
+        let help = "add `prefix = \"ADDRESS/LENGTH\"`, what to announce";
+        let prefix = table.required("prefix", help, values::prefix);
+        let flag = |key| table.plain(key, values::boolean);
+        let (summary_only, blackhole) = (flag("summary-only"), flag("blackhole"));
+        let Some(prefix) = prefix else { continue };
+        let (span, prefix) = (prefix.span(), prefix.into_inner());
+        if originate.iter().any(|route| route.prefix == prefix) {
+            let problem = Problem::new(
+                format!("{prefix} is originated too"),
+                "it is announced always by `[[originate]]`: take one of the two out",
+            );
+            root.problems().push(problem.at(span).label("here again"));
+            continue;
+        }
+        if let Some(first) = seen.insert(prefix, span.clone()) {
+            let problem = Problem::new(
+                format!("{prefix} is aggregated twice"),
+                "take one of them out",
+            );
+            let problem = problem.at(span).label("again").and(first, "first here");
+            root.problems().push(problem);
+            continue;
+        }
+        out.push(AggregateConfig {
+            prefix,
+            summary_only: summary_only.unwrap_or(false),
+            blackhole: blackhole.unwrap_or(true),
+        });
     }
     out
 }
@@ -298,6 +343,7 @@ fn settings(table: &Table<'_>, policies: &PolicySet, warnings: &Problems) -> Pee
         next_hop_self: take!("next-hop-self", values::boolean),
         extended_next_hop: take!("extended-next-hop", values::boolean),
         route_reflector_client: take!("route-reflector-client", values::boolean),
+        default_originate: default_originate(table, policies),
         weight: take!("weight", values::number(0..=u32::MAX)),
         blackhole_community: take!("blackhole-community", values::boolean),
         graceful_shutdown: take!("graceful-shutdown", values::boolean),
@@ -318,6 +364,7 @@ fn families(table: &Table<'_>, policies: &PolicySet) -> [Option<FamilySettings>;
         Some(FamilySettings {
             import: policies::names(&table, "import", policies),
             export: policies::names(&table, "export", policies),
+            default_originate: default_originate(&table, policies),
             prefix_limit: prefix_limit(&table, "prefix-limit", &LIMIT_ACTIONS),
             prefix_limit_out: prefix_limit(&table, "prefix-limit-out", &LIMIT_ACTIONS_OUT),
             add_path: table
@@ -390,6 +437,25 @@ fn prefix_limit(
         then,
         warn_at: warn_at.unwrap_or(PrefixLimit::WARN_AT),
         count: count.unwrap_or_default(),
+    })
+}
+
+/// `true`, `false`, or a table of what goes with it.
+fn default_originate(table: &Table<'_>, policies: &PolicySet) -> Option<DefaultSettings> {
+    const KEY: &str = "default-originate";
+    let value = table.raw(KEY)?;
+    if !value.get_ref().is_table() {
+        let on = table.plain(KEY, values::boolean)?;
+        return Some(DefaultSettings {
+            on,
+            ..DefaultSettings::default()
+        });
+    }
+    let table = table.table(KEY, &schema::DEFAULT_ORIGINATE)?;
+    Some(DefaultSettings {
+        on: true,
+        when: table.plain("if", values::string),
+        policy: policies::names(&table, "policy", policies),
     })
 }
 

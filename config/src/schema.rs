@@ -80,6 +80,7 @@ pub(crate) static ROOT: Section = Section {
     keys: &[&[
         table("router"),
         table("originate"),
+        table("aggregate"),
         table("peer-group"),
         table("peer"),
         table("policy"),
@@ -137,6 +138,12 @@ pub(crate) static ROUTER: Section = Section {
             "Share traffic over the paths of one ECMP route in the ratio of their link bandwidth communities, where all of them carry one.",
         ),
         key(
+            "update-delay",
+            "duration",
+            "`\"0s\"`",
+            "After a start, hold back everything that would be announced until every configured peer has sent its End-of-RIB, at most this long, to `\"1h\"`: for reflectors, that they don't announce a choice from half of the routes. What is received goes into the kernel all the same.",
+        ),
+        key(
             "max-paths",
             "1 to 256",
             "`16`",
@@ -173,6 +180,45 @@ pub(crate) static ORIGINATE: Section = Section {
             "boolean",
             "`false`",
             "The kernel gets a blackhole route for it, so that addresses of it without a more specific route don't leave by the default route.",
+        ),
+    ]],
+};
+
+pub(crate) static AGGREGATE: Section = Section {
+    header: "[[aggregate]]",
+    doc: "A prefix that we announce while some route is within it: of our own AS, without an AS_SET (RFC 9774). One table each.",
+    keys: &[&[
+        key("prefix", "prefix", "required", "What to announce."),
+        key(
+            "summary-only",
+            "boolean",
+            "`false`",
+            "Announce it instead of what is within it.",
+        ),
+        key(
+            "blackhole",
+            "boolean",
+            "`true`",
+            "The kernel drops what none of the routes within it takes.",
+        ),
+    ]],
+};
+
+pub(crate) static DEFAULT_ORIGINATE: Section = Section {
+    header: "default-originate = { … }",
+    doc: "For a peer, a group or a family of one.",
+    keys: &[&[
+        key(
+            "if",
+            "prefix or name",
+            "always",
+            "Only while there is a route to this prefix (`\"10.0.0.0/8+\"`: or into it), or to one of this `[policy.prefix-set]`.",
+        ),
+        key(
+            "policy",
+            "list of names",
+            "none",
+            "What the route is given on its way out: policies, in order, of which one must accept it.",
         ),
     ]],
 };
@@ -309,6 +355,12 @@ static PEER_COMMON: &[Key] = &[
         "boolean",
         "`false`",
         "We reflect for this internal peer (RFC 4456).",
+    ),
+    key(
+        "default-originate",
+        "boolean or table",
+        "`false`",
+        "Send this peer a default route of our own, which is in no table here and which its `export` does not see. As a table, see below, on a condition.",
     ),
     key(
         "weight",
@@ -470,6 +522,12 @@ pub(crate) static FAMILY: Section = Section {
             "list of names",
             "the peer's `export`",
             "Policies for routes of this family to the peer.",
+        ),
+        key(
+            "default-originate",
+            "boolean or table",
+            "the peer's `default-originate`",
+            "The same for this family alone.",
         ),
         key(
             "prefix-limit",
@@ -885,11 +943,13 @@ pub(crate) static LOG: Section = Section {
 pub(crate) static SECTIONS: &[&Section] = &[
     &ROUTER,
     &ORIGINATE,
+    &AGGREGATE,
     &PEER,
     &PEER_GROUP,
     &PATH,
     &LOCAL_AS,
     &FAMILY,
+    &DEFAULT_ORIGINATE,
     &PREFIX_LIMIT,
     &ADD_PATH,
     &RULE,
@@ -914,6 +974,7 @@ mod tests {
             "connect-retry" | "refresh-timeout" => ["'20s'", "'30s'"],
             "send-hold-time" => ["'10m'", "'20m'"],
             "passive" | "disabled" | "next-hop-self" => ["true", "false"],
+            "default-originate" => ["true", "false"],
             "as-override" | "enforce-first-as" | "role-strict" => ["true", "false"],
             "blackhole-community" | "graceful-shutdown" | "extended-next-hop" => ["true", "false"],
             "local-as" => ["65010", "65011"],
@@ -983,6 +1044,12 @@ mod tests {
         let places: &[(&Section, &str, &str)] = &[
             (&ROUTER, "[router]\n", ""),
             (&ORIGINATE, "[[originate]]\n", ""),
+            (&AGGREGATE, "[[aggregate]]\n", ""),
+            (
+                &DEFAULT_ORIGINATE,
+                "[peer-group.g]\ndefault-originate = { ",
+                " }",
+            ),
             (&PEER, "[[peer]]\n", ""),
             (&PEER_GROUP, "[peer-group.g]\n", ""),
             (&LOCAL_AS, "[[peer]]\nlocal-as = { ", " }"),

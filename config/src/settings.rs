@@ -7,11 +7,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use godwit_bgp::{Asn, Family};
-use godwit_policy::route::{PolicyRef, PolicySet};
+use godwit_policy::route::{PolicyRef, PolicySet, PrefixRange};
 
 use crate::error::Problem;
 use crate::model::{
-    AddPathConfig, Config, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs,
+    AddPathConfig, Config, DefaultOriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit,
+    RemoteAs,
 };
 use crate::password::Password;
 use crate::path::{self, PathSettings};
@@ -42,6 +43,7 @@ pub struct PeerSettings {
     pub next_hop_self: Option<bool>,
     pub extended_next_hop: Option<bool>,
     pub route_reflector_client: Option<bool>,
+    pub default_originate: Option<DefaultSettings>,
     pub weight: Option<u32>,
     pub blackhole_community: Option<bool>,
     pub graceful_shutdown: Option<bool>,
@@ -56,11 +58,21 @@ pub struct PeerSettings {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FamilySettings {
+    pub default_originate: Option<DefaultSettings>,
     pub import: Option<Vec<String>>,
     pub export: Option<Vec<String>>,
     pub prefix_limit: Option<PrefixLimit>,
     pub prefix_limit_out: Option<PrefixLimit>,
     pub add_path: Option<AddPathConfig>,
+}
+
+/// What a `default-originate` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultSettings {
+    pub on: bool,
+    /// A prefix with its range, or the name of a set.
+    pub when: Option<String>,
+    pub policy: Option<Vec<String>>,
 }
 
 /// Places of keys in the file; empty for what did not come from one.
@@ -96,6 +108,7 @@ impl Config {
         let resolver = Resolver {
             asn: Some(self.router.asn),
             policies: &self.policies,
+            sets: &self.policy_spec.prefix_sets,
         };
         resolver
             .resolve(key, group, settings)
@@ -115,6 +128,7 @@ pub(crate) struct Resolver<'a> {
     /// `None`: the file says none that is right, which was complained about.
     pub asn: Option<Asn>,
     pub policies: &'a PolicySet,
+    pub sets: &'a BTreeMap<String, Vec<PrefixRange>>,
 }
 
 /// A peer's own settings before its group's.
@@ -271,6 +285,20 @@ impl Resolver<'_> {
         };
         let import = Family::ALL.map(|f| chain(f, |f| &f.import, |s| &s.import, "import"));
         let export = Family::ALL.map(|f| chain(f, |f| &f.export, |s| &s.export, "export"));
+        let default_originate = Family::ALL.map(|family| {
+            let of_family = |settings: &PeerSettings| {
+                let family = settings.families.get(family.index())?.as_ref()?;
+                family.default_originate.clone()
+            };
+            let of = |settings: &PeerSettings| {
+                of_family(settings).or_else(|| settings.default_originate.clone())
+            };
+            let given = of(own).or_else(|| merged.group.and_then(of))?;
+            self.default_originate(&given).unwrap_or_else(|problem| {
+                problems.push(merged.at("default-originate", *problem));
+                None
+            })
+        });
         let Some(remote_as) = remote_as.filter(|_| problems.is_empty()) else {
             return Err(problems);
         };
@@ -302,6 +330,7 @@ impl Resolver<'_> {
                 .take(|s| &s.extended_next_hop)
                 .unwrap_or(matches!(key, PeerKey::Interface(_))),
             route_reflector_client: client,
+            default_originate,
             weight: merged.take(|s| &s.weight).unwrap_or(0),
             blackhole_community: merged.take(|s| &s.blackhole_community).unwrap_or(false),
             graceful_shutdown: merged.take(|s| &s.graceful_shutdown).unwrap_or(external),
@@ -318,6 +347,36 @@ impl Resolver<'_> {
             prefix_limit: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit)),
             prefix_limit_out: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit_out)),
         })
+    }
+
+    /// `None`: off.
+    fn default_originate(
+        &self,
+        given: &DefaultSettings,
+    ) -> Result<Option<DefaultOriginateConfig>, Box<Problem>> {
+        if !given.on {
+            return Ok(None);
+        }
+        let when = match &given.when {
+            None => None,
+            Some(text) => match (self.sets.get(text), text.parse::<PrefixRange>()) {
+                (Some(set), _) => Some((text.clone(), set.clone())),
+                (None, Ok(range)) => Some((text.clone(), vec![range])),
+                (None, Err(_)) => {
+                    let names = self.sets.keys().map(String::as_str);
+                    let help = match closest(text, names) {
+                        Some(name) => format!("did you mean `{name}`?"),
+                        None => "write a prefix, or name a set of `[policy.prefix-set]`".to_owned(),
+                    };
+                    let what = format!("`{text}` is neither a prefix nor a prefix set");
+                    return Err(Box::new(Problem::new(what, help)));
+                }
+            },
+        };
+        // Without any, nothing is changed, and nothing rejected (RFC 8212 is met
+        // by who asks for the route).
+        let policy = self.chain(given.policy.clone(), false)?;
+        Ok(Some(DefaultOriginateConfig { when, policy }))
     }
 
     fn chain(

@@ -335,6 +335,14 @@ fn peer_family(
         import: policies(config, &config.import[i]),
         export: policies(config, &config.export[i]),
         refreshing: counters.refreshing[i],
+        default_originate: config.default_originate[i].as_ref().map(|default| {
+            v1::DefaultOriginate {
+                condition: (default.when.as_ref())
+                    .map(|(text, _)| text.clone())
+                    .unwrap_or_default(),
+                policy: default.policy.names.clone().unwrap_or_default(),
+            }
+        }),
         prefix_limit: config.prefix_limit[i].as_ref().map(limits::message),
         prefix_limit_out: config.prefix_limit_out[i].as_ref().map(limits::message),
         over_limit: counters.over_limit[i],

@@ -10,11 +10,15 @@ use godwit_config::{PeerConfig, PeerKey};
 use godwit_proto::v1;
 use tonic::{Request, Response, Status};
 
-use super::{convert, fib};
+use super::{convert, error, fib};
 use crate::clock;
-use crate::control::{Control, Loaded};
+use crate::control::{Control, DrainStatus, Loaded};
 use crate::listener::ListenerStatus;
 use crate::status::{PeerOrigin, PeerStatus};
+
+/// As the command line has it.
+const DRAIN_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+const LONGEST_DRAIN_WAIT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 #[derive(Debug)]
 pub struct Service {
@@ -58,6 +62,7 @@ impl v1::daemon_server::Daemon for Service {
         let identity = control.identity();
         let loaded = control.loaded();
         let listeners = control.listeners();
+        let restraint = control.restraint();
         let peers: Vec<_> = control.peers().iter().map(|view| view.status()).collect();
         let summary = control.rib().query(|rib| rib.summary()).await?;
         let (fib, fib_error) = self.fib(&loaded).await?;
@@ -106,6 +111,8 @@ impl v1::daemon_server::Daemon for Service {
             problems,
             ranges: ranges(control, &loaded, &peers),
             refused: Some(refused(control)),
+            drain: restraint.drain.as_ref().map(drain_status),
+            updates_held_until: restraint.held_until.and_then(convert::time),
         }))
     }
 
@@ -117,6 +124,32 @@ impl v1::daemon_server::Daemon for Service {
         Ok(Response::new(v1::ReloadResponse {
             changes: control.reload().await?,
         }))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
+        let request = request.into_inner();
+        let wait = match request.wait {
+            None => DRAIN_WAIT,
+            Some(wait) => std::time::Duration::try_from(wait)
+                .ok()
+                .filter(|wait| *wait <= LONGEST_DRAIN_WAIT)
+                .ok_or_else(|| error::bad_field("wait", "is to be from 0 s to a day"))?,
+        };
+        let drain = self.control.drain(wait, !request.keep_announcing).await?;
+        Ok(Response::new(v1::DrainResponse {
+            drain: Some(drain_status(&drain)),
+        }))
+    }
+
+    async fn undrain(
+        &self,
+        _: Request<v1::UndrainRequest>,
+    ) -> Result<Response<v1::UndrainResponse>, Status> {
+        self.control.undrain().await?;
+        Ok(Response::new(v1::UndrainResponse {}))
     }
 
     async fn stop(
@@ -204,6 +237,14 @@ fn routes_problem(fib: &v1::FibStatus) -> Option<v1::Problem> {
             "see `godwit fib list --not-installed`",
         )
     })
+}
+
+fn drain_status(drain: &DrainStatus) -> v1::DrainStatus {
+    v1::DrainStatus {
+        since: convert::time(drain.since),
+        withdraw_at: drain.withdraw_at.and_then(convert::time),
+        withdrawn: drain.withdrawn,
+    }
 }
 
 fn file_problem(loaded: &Loaded) -> Option<v1::Problem> {

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use godwit_bgp::{Asn, Family, SendPaths};
 use godwit_config::{
-    AddPathConfig, FamilySettings, MAX_SEND_PATHS, Password, PeerSettings, RemoteAs,
+    AddPathConfig, DefaultSettings, FamilySettings, MAX_SEND_PATHS, Password, PeerSettings,
+    RemoteAs,
 };
 use godwit_proto::v1;
 use godwit_proto::v1::watch_peers_response::Event;
@@ -458,6 +459,11 @@ fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             next_hop_self: spec.next_hop_self,
             extended_next_hop: spec.extended_next_hop,
             route_reflector_client: spec.route_reflector_client,
+            default_originate: spec.default_originate.map(|default| DefaultSettings {
+                on: true,
+                when: some(default.condition),
+                policy: (!default.policy.is_empty()).then_some(default.policy),
+            }),
             weight: spec.weight,
             blackhole_community: spec.blackhole_community,
             graceful_shutdown: spec.graceful_shutdown,

@@ -55,6 +55,7 @@ impl Daemon {
             max_paths_internal: 1,
             multipath_relax: false,
             link_bandwidth: true,
+            drain: godwit_rib::Drain::No,
             require_next_hop: false,
             fib: false,
         });
@@ -62,6 +63,7 @@ impl Daemon {
         let registry = Arc::new(Registry::default());
         let config = Arc::new(config);
         let shared = Shared {
+            restraint: ArcSwap::default(),
             started: Arc::clone(&config),
             identity: Identity {
                 node: "host-a".into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use godwit_config::{Effect, Password};
-use godwit_rib::{LocalRoute, RibConfig};
+use godwit_rib::{Aggregate, LocalRoute, RibConfig};
 use ipnet::IpNet;
 
 use crate::peer::{PeerName, PeerSettings};
@@ -24,6 +24,7 @@ pub struct Desired {
     /// Longest first, so that the first match is the right one.
     pub ranges: Vec<Range>,
     pub routes: BTreeMap<IpNet, LocalRoute>,
+    pub aggregates: Vec<Aggregate>,
     pub rib: RibConfig,
 }
 
@@ -68,6 +69,7 @@ pub enum Step {
     },
     Originate(LocalRoute),
     Withdraw(IpNet),
+    Aggregate(Vec<Aggregate>),
     Reconfigure(RibConfig),
 }
 
@@ -104,6 +106,7 @@ impl Step {
             }
             Step::Originate(route) => format!("route {} originated", route.prefix),
             Step::Withdraw(prefix) => format!("route {prefix} withdrawn"),
+            Step::Aggregate(all) => format!("aggregates changed, now {}", all.len()),
             Step::Reconfigure(_) => "route selection changed".to_owned(),
         }
     }
@@ -129,6 +132,9 @@ pub fn steps(
         if !next.routes.contains_key(prefix) {
             steps.push(Step::Withdraw(*prefix));
         }
+    }
+    if now.aggregates != next.aggregates {
+        steps.push(Step::Aggregate(next.aggregates.clone()));
     }
     if now.rib != next.rib {
         steps.push(Step::Reconfigure(next.rib));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use godwit_bgp::{Asn, Family, RouterId};
@@ -53,6 +53,13 @@ pub enum Command {
     Show(Option<u64>, Reply<(u64, String)>),
     /// What a text (or the file) of this name would change.
     Plan(Option<String>, String, Reply<Box<Plan>>),
+    /// Out of service: the last choice for `wait`, then, if so wanted, nothing.
+    Drain {
+        wait: Duration,
+        withdraw: bool,
+        reply: Reply<DrainStatus>,
+    },
+    Undrain(Reply<()>),
     AddPeer(Box<NewPeer>, Reply<()>),
     RemovePeer(PeerName, String, Reply<()>),
     EnablePeer(PeerName, Reply<()>),
@@ -150,6 +157,24 @@ impl Ranges {
     }
 }
 
+/// A router on its way out of service, or there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainStatus {
+    pub since: SystemTime,
+    /// When it will cease to announce.
+    pub withdraw_at: Option<SystemTime>,
+    /// It announces nothing.
+    pub withdrawn: bool,
+}
+
+/// What keeps our routes from peers on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restraint {
+    pub drain: Option<DrainStatus>,
+    /// Updates are held back after the start, at most until then.
+    pub held_until: Option<SystemTime>,
+}
+
 /// What everybody may read at any time.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -160,6 +185,7 @@ pub(crate) struct Shared {
     pub listeners: ArcSwap<Vec<ListenerStatus>>,
     pub gate: Arc<Gate>,
     pub ranges: Ranges,
+    pub restraint: ArcSwap<Restraint>,
     pub registry: Arc<Registry>,
     pub rib: RibHandle,
     pub fib: Option<FibHandle>,
@@ -215,6 +241,10 @@ impl Control {
         self.shared.ranges.refused(range)
     }
 
+    pub fn restraint(&self) -> Arc<Restraint> {
+        self.shared.restraint.load_full()
+    }
+
     /// Every peer, by address.
     pub fn peers(&self) -> Vec<Arc<PeerView>> {
         self.shared.registry.views()
@@ -241,6 +271,19 @@ impl Control {
     }
 
     // Changing.
+
+    pub async fn drain(&self, wait: Duration, withdraw: bool) -> Result<DrainStatus, ControlError> {
+        self.ask(|reply| Command::Drain {
+            wait,
+            withdraw,
+            reply,
+        })
+        .await
+    }
+
+    pub async fn undrain(&self) -> Result<(), ControlError> {
+        self.ask(Command::Undrain).await
+    }
 
     /// Reads the file again and applies the difference, as SIGHUP does; what
     /// changed, a line each.

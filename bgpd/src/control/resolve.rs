@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use godwit_bgp::attrs::{AttrsBuf, Origin};
 use godwit_bgp::session::{AddPath, Capabilities, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
-use godwit_config::{Config, PeerConfig, PeerKey};
-use godwit_rib::{LocalRoute, RibConfig};
+use godwit_config::{AggregateConfig, Config, PeerConfig, PeerKey};
+use godwit_rib::{Aggregate, Drain, LocalRoute, RibConfig};
 use ipnet::IpNet;
 
 use super::desired::{Desired, Range};
@@ -56,6 +56,7 @@ pub fn desired(config: &Config, identity: &Identity) -> Desired {
         peers,
         ranges,
         routes: routes.collect(),
+        aggregates: config.aggregate.iter().map(aggregate).collect(),
         rib: rib_config(config, identity),
     }
 }
@@ -63,6 +64,19 @@ pub fn desired(config: &Config, identity: &Identity) -> Desired {
 /// The address of a neighbour that is not found yet.
 fn nobody() -> IpAddr {
     IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+}
+
+fn aggregate(config: &AggregateConfig) -> Aggregate {
+    let AggregateConfig {
+        prefix,
+        summary_only,
+        blackhole,
+    } = *config;
+    Aggregate {
+        prefix,
+        summary_only,
+        blackhole,
+    }
 }
 
 fn settings(
@@ -140,6 +154,7 @@ fn rib_config(config: &Config, identity: &Identity) -> RibConfig {
         max_paths_internal: config.router.max_paths_internal,
         multipath_relax: config.router.multipath_relax,
         link_bandwidth: config.router.link_bandwidth,
+        drain: Drain::No,
         require_next_hop: config.next_hop.require,
         fib: config.fib.enabled,
     }

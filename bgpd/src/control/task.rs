@@ -3,6 +3,7 @@
 
 mod commands;
 mod reload;
+mod restraint;
 mod revisions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -70,6 +71,10 @@ pub(crate) struct ControlTask {
     limit: usize,
     /// Until the kernel routes of a former run are swept.
     sweep_at: Option<Instant>,
+    /// When a router that is being drained ceases to announce.
+    withdraw_at: Option<Instant>,
+    /// Until when updates are held back after the start.
+    held_until: Option<Instant>,
 }
 
 struct Peer {
@@ -113,11 +118,15 @@ impl ControlTask {
             doorman: Doorman::new(gate),
             limit,
             sweep_at,
+            withdraw_at: None,
+            held_until: None,
         }
     }
 
     /// Runs until told to stop; the sessions are closed when it returns.
     pub async fn run(mut self) -> Ended {
+        self.hold_updates();
+        self.aggregate(self.desired.aggregates.clone());
         self.resume();
         self.restore_changes();
         let peers: Vec<PeerSettings> = self.desired.peers.values().cloned().collect();
@@ -133,10 +142,10 @@ impl ControlTask {
             self.listen_for_all().await;
         }
         let ended = loop {
-            let sweep_at = self
-                .sweep_at
-                .unwrap_or_else(|| Instant::now() + SWEEP_AFTER);
-            let confirm_at = self.confirm_at.unwrap_or(sweep_at);
+            let or_later = |at: Option<Instant>| at.unwrap_or_else(|| Instant::now() + SWEEP_AFTER);
+            let sweep_at = or_later(self.sweep_at);
+            let (withdraw_at, held_until) = (or_later(self.withdraw_at), or_later(self.held_until));
+            let confirm_at = or_later(self.confirm_at);
             tokio::select! {
                 command = self.inputs.commands.recv() => match command {
                     None | Some(Command::Stop) => break Ended::Stopped,
@@ -151,6 +160,10 @@ impl ControlTask {
                     self.not_confirmed().await;
                 }
                 Some(done) = self.tasks.join_next_with_id() => self.task_ended(&done),
+                () = sleep_until(withdraw_at), if self.withdraw_at.is_some() => self.withdraw_all(),
+                () = sleep_until(held_until), if self.held_until.is_some() => {
+                    self.release_updates("no End-of-RIB from some peer");
+                }
                 () = sleep_until(sweep_at), if self.sweep_at.is_some() => {
                     info!("no End-of-RIB from some peer: sweeping unclaimed kernel routes now");
                     self.sweep();
@@ -227,6 +240,16 @@ impl ControlTask {
             }
             Command::Plan(text, name, reply) => {
                 let _ = reply.send(self.plan(text.as_deref(), &name).map(Box::new));
+            }
+            Command::Drain {
+                wait,
+                withdraw,
+                reply,
+            } => {
+                let _ = reply.send(Ok(self.drain(wait, withdraw)));
+            }
+            Command::Undrain(reply) => {
+                let _ = reply.send(self.undrain());
             }
             Command::AddPeer(peer, reply) => {
                 let _ = reply.send(self.add_peer(*peer).await);
@@ -348,9 +371,13 @@ impl ControlTask {
 
     fn end_of_rib(&mut self, address: PeerName, family: Family) {
         info!(peer = %address, %family, "End-of-RIB received");
-        if self.sweep_at.is_some() && self.all_converged() {
-            info!("every configured peer has sent its End-of-RIB");
-            self.sweep();
+        let waiting = self.sweep_at.is_some() || self.held_until.is_some();
+        if waiting && self.all_converged() {
+            self.release_updates("every configured peer has sent its End-of-RIB");
+            if self.sweep_at.is_some() {
+                info!("every configured peer has sent its End-of-RIB");
+                self.sweep();
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use godwit_bgp::session::Negotiated;
 use godwit_bgp::{Family, NextHop, SendPaths};
 use godwit_config::{LimitAction, LimitCount, PathConfig, PeerConfig, PrefixLimit};
-use godwit_rib::{Counted, ExportRules, ImportRules, PeerSpec};
+use godwit_rib::{Condition, Counted, DefaultOriginate, ExportRules, ImportRules, PeerSpec};
 
 use super::settings::PeerSettings;
 use crate::interfaces::Place;
@@ -57,6 +57,12 @@ pub fn peer_spec(
         next_hop_self: settings.config.next_hop_self,
         shared_subnet,
         weight: settings.config.weight,
+        default_originate: settings.config.default_originate.each_ref().map(|default| {
+            default.as_ref().map(|default| DefaultOriginate {
+                when: (default.when.as_ref()).map(|(_, ranges)| Condition::new(ranges.clone())),
+                policy: default.policy.policy.clone(),
+            })
+        }),
         import_rules: import_rules(&settings.config),
         export_rules: export_rules(&settings.config.path),
     }

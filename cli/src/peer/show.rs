@@ -96,6 +96,15 @@ fn routes(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     if peer.blackhole_community {
         words.push("community blackhole honoured".into());
     }
+    for f in &peer.families {
+        if let Some(default) = &f.default_originate {
+            let on = match default.condition.as_str() {
+                "" => String::new(),
+                condition => format!(" while there is a route to {condition}"),
+            };
+            words.push(format!("{} default route originated{on}", family(f.family)));
+        }
+    }
     if peer.graceful_shutdown != (peer.kind() == SessionKind::External) {
         let not = if peer.graceful_shutdown { "" } else { "not " };
         words.push(format!("community graceful-shutdown {not}honoured"));

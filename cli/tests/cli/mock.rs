@@ -82,6 +82,11 @@ macro_rules! plain {
 
 #[tonic::async_trait]
 impl Daemon for Mock {
+    plain! {
+        drain(DrainRequest) -> DrainResponse,
+        undrain(UndrainRequest) -> UndrainResponse,
+    }
+
     async fn get_status(
         &self,
         _: Request<GetStatusRequest>,

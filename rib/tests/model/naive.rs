@@ -477,7 +477,10 @@ impl Naive {
                 || (next_hop.address().is_ipv6() && to.extended_next_hop)
         };
         if !told(out.next_hop) {
-            out.next_hop = own.filter(|_| !from_internal)?;
+            // A reflector leaves it alone; a rule may yet put in another.
+            if !from_internal {
+                out.next_hop = own?;
+            }
         }
         if external && from.is_some() {
             out.set_med(None);

@@ -42,6 +42,7 @@ mod restart;
 mod rfcs;
 mod roles;
 mod session;
+mod special;
 mod transport;
 mod two_octet;
 mod unnumbered;

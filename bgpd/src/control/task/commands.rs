@@ -3,7 +3,7 @@
 use godwit_bgp::Family;
 use godwit_bgp::wire::notification::cease;
 use godwit_config::{Changes as Policy, edit};
-use godwit_rib::LocalRoute;
+use godwit_rib::{Aggregate, LocalRoute};
 use ipnet::IpNet;
 use tracing::{info, warn};
 
@@ -224,6 +224,12 @@ impl ControlTask {
             .command(move |rib| rib.originate(&route, crate::clock::now()));
     }
 
+    pub(super) fn aggregate(&self, aggregates: Vec<Aggregate>) {
+        self.shared
+            .rib
+            .command(move |rib| rib.set_aggregates(&aggregates, crate::clock::now()));
+    }
+
     pub(super) fn withdraw(&self, prefix: IpNet) {
         self.shared.rib.command(move |rib| {
             rib.withdraw_local(prefix);
@@ -234,6 +240,10 @@ impl ControlTask {
         let (prefix, blackhole) = (new.route.prefix, new.route.blackhole);
         if self.desired.routes.contains_key(&prefix) {
             let text = format!("route {prefix} is in the configuration file");
+            return Err(ControlError::FailedPrecondition(text));
+        }
+        if self.desired.aggregates.iter().any(|a| a.prefix == prefix) {
+            let text = format!("{prefix} is an aggregate of the configuration file");
             return Err(ControlError::FailedPrecondition(text));
         }
         // What the file has no key for is kept beside it.

@@ -119,6 +119,8 @@ impl ControlTask {
         let mut next = resolve::desired(&config, identity);
         // They take effect with the next start, as the list of changes says.
         next.rib.fib = self.desired.rib.fib;
+        // It is as an operator left it.
+        next.rib.drain = self.desired.rib.drain;
         next.rib.require_next_hop = self.desired.rib.require_next_hop;
         let peers_next = self.peers_next(&config, &next)?;
         let peers_now: BTreeMap<PeerName, PeerSettings> = self
@@ -397,6 +399,7 @@ impl ControlTask {
             }
             Step::Originate(route) => self.originate(route),
             Step::Withdraw(prefix) => self.withdraw(prefix),
+            Step::Aggregate(aggregates) => self.aggregate(aggregates),
             Step::Reconfigure(config) => {
                 self.shared.rib.command(move |rib| rib.reconfigure(config));
             }

@@ -222,7 +222,7 @@ impl ControlTask {
                 Step::Originate(route) => plan.originated.push(route.prefix.to_string()),
                 Step::Withdraw(prefix) => plan.withdrawn.push(prefix.to_string()),
                 // Its keys tell.
-                Step::Reconfigure(_) => {}
+                Step::Aggregate(_) | Step::Reconfigure(_) => {}
             }
         }
         Ok(plan)
