@@ -3,6 +3,8 @@
 
 use ::core::time::Duration;
 
+use godwit_bgp::{Family, PathId};
+use godwit_policy::route::RuleName;
 use ipnet::IpNet;
 
 use crate::api::{Advertisement, ExplainedPath, Explanation, PathFate, PeerId, WhyNot};
@@ -31,7 +33,9 @@ impl Rib {
                 .iter()
                 .find(|(other, _)| *other == id)
                 .map_or(PathFate::Unreachable, |(_, fate)| fate.clone());
-            paths.push(self.explain_path(mark, &path, fate));
+            let mut explained = self.explain_path(mark, &path, fate);
+            explained.beaten_by = self.beaten_by(mark, id, &fates);
+            paths.push(explained);
             id = path.next;
         }
         paths.sort_by_key(|path| match &path.fate {
@@ -90,6 +94,33 @@ impl Rib {
         fates
     }
 
+    /// Whom a path lost to: the best one, as that was among those that stayed
+    /// at each step. But MED is compared within one neighbour AS: there it is
+    /// the least of those that had got that far.
+    fn beaten_by(
+        &self,
+        mark: Mark,
+        id: u32,
+        fates: &[(u32, PathFate)],
+    ) -> Option<(PeerId, Option<PathId>)> {
+        let step = |fate: &PathFate| match fate {
+            PathFate::Multipath(step) | PathFate::Lost(step) => Some(*step),
+            _ => None,
+        };
+        let lost_at = fates.iter().find(|(other, _)| *other == id);
+        let lost_at = lost_at.and_then(|(_, fate)| step(fate))?;
+        let key = |id: u32| self.core.attrs.key(self.core.paths.at(id).attr);
+        let mut rivals = fates.iter().filter(|(_, fate)| match lost_at {
+            Step::Med => matches!(fate, PathFate::Best(_)) || step(fate) > Some(Step::Med),
+            _ => matches!(fate, PathFate::Best(_)),
+        });
+        let (rival, _) = rivals.find(|(other, _)| {
+            lost_at != Step::Med || key(*other).neighbour_as == key(id).neighbour_as
+        })?;
+        let rival = self.core.paths.at(*rival);
+        Some((rival.peer, self.rx_path_id(mark, rival)))
+    }
+
     fn explain_path(&mut self, mark: Mark, path: &Path, fate: PathFate) -> ExplainedPath {
         let attrs = &self.core.attrs;
         let local = path.peer == PeerId::LOCAL;
@@ -105,6 +136,7 @@ impl Rib {
             verdict: path.verdict(),
             rule: self.import_rule(path.peer, path.attr_in, mark),
             fate,
+            beaten_by: None,
             igp_cost,
             since: Duration::from_secs(path.since.into()),
         }
@@ -116,6 +148,7 @@ impl Rib {
         let (mut to, mut not_to) = (Vec::new(), Vec::new());
         let family = mark.family();
         let best = self.core.best(mark);
+        let net = self.core.tables.net(mark);
         let up: Vec<PeerId> = (self.core.peers.iter())
             .filter(|(_, peer)| peer.up)
             .map(|(id, _)| id)
@@ -123,17 +156,21 @@ impl Rib {
         for id in up {
             let sent = self.advertised(mark, id);
             if !sent.is_empty() {
-                to.extend(sent.into_iter().map(|(_, path_id, attr)| Advertisement {
+                to.extend(sent.into_iter().map(|(slot, path_id, attr)| Advertisement {
                     to: id,
                     path_id,
                     attrs: self.core.attrs.owned(attr),
+                    rule: self.export_rule(id, slot, net),
                 }));
                 continue;
             }
             let Some(group) = self.groups.of_mut(id, &self.core) else {
                 continue;
             };
-            let Some(best) = best else { continue };
+            let Some(best) = best else {
+                not_to.push((id, WhyNot::NoBest));
+                continue;
+            };
             if let Some(aggregate) = self.core.hidden_by(mark) {
                 not_to.push((id, WhyNot::Aggregated(aggregate)));
                 continue;
@@ -143,15 +180,27 @@ impl Rib {
                 continue;
             }
             let source = group.export.source(best.peer, family, &self.core.peers);
-            let net = self.core.tables.net(mark);
             let attrs = &mut self.core.attrs;
-            let net = |residual: &mut _| pick(residual, net);
-            match group.export.output(best.attr, &source, family, net, attrs) {
-                // On its way.
-                Ok(attr) => attrs.release(attr),
+            let pick = |residual: &mut _| pick(residual, net);
+            match group.export.output(best.attr, &source, family, pick, attrs) {
+                Ok(attr) => {
+                    attrs.release(attr);
+                    not_to.push((id, WhyNot::Pending));
+                }
                 Err(why) => not_to.push((id, why)),
             }
         }
         (to, not_to)
+    }
+
+    /// The rule of the export policy of a peer that lets it have a path.
+    fn export_rule(&self, to: PeerId, slot: u32, net: IpNet) -> Option<RuleName> {
+        if slot == NONE {
+            return None;
+        }
+        let path = self.core.paths.at(slot);
+        let export = &self.groups.of(to, &self.core)?.export;
+        let source = export.source(path.peer, Family::of(&net.addr()), &self.core.peers);
+        Some(export.rule(path.attr, &source, net, &self.core.attrs))
     }
 }

@@ -10,7 +10,7 @@ use godwit_bgp::attrs::{AttrsBuf, Origin, RawAttr, code, community, flag};
 use godwit_bgp::wire::UpdateEncoder;
 use godwit_bgp::{Asn, Family, NextHop, PathId, Role, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
-    Direction, Neighbour, Outcome, PeerContext, PolicyRef, Residual, Route, SourceKind,
+    Direction, Neighbour, Outcome, PeerContext, PolicyRef, Residual, Route, RuleName, SourceKind,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -172,6 +172,17 @@ impl Export {
         });
         self.memo[family.index()] = memo;
         output
+    }
+
+    /// The rule of the policy that decides on this route.
+    pub fn rule(&self, attr: AttrId, source: &Source, net: IpNet, attrs: &Interner) -> RuleName {
+        let index = Family::of(&net.addr()).index();
+        let mut residual = self.policy[index].0.specialise(&Route {
+            peer: &self.context[index],
+            source: &source.for_policy(),
+            attrs: attrs.attrs(attr),
+        });
+        residual.decide(net).rule
     }
 
     /// Whether the route may go to this group at all.

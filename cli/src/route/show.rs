@@ -176,6 +176,7 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
         "LOCAL-PREF",
         "MED",
         "AS PATH",
+        "IMPORT RULE",
         "VERDICT",
     ]);
     for c in &answer.candidates {
@@ -192,6 +193,7 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
             number(attributes.local_pref).into(),
             number(attributes.med).into(),
             path_and_origin(&attributes).into(),
+            or_dash(&c.import_rule).into(),
             verdict(&path, &c.lost_at, &c.detail),
         ]);
     }
@@ -200,7 +202,7 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
         return Ok(());
     }
     out.line("")?;
-    let mut table = Table::new(&["TOLD TO", "", "WHY NOT"]);
+    let mut table = Table::new(&["TOLD TO", "", "EXPORT RULE", "WHY NOT"]);
     for a in &answer.announcements {
         let (told, tone) = match a.advertised {
             true => ("advertised", Tone::Good),
@@ -209,6 +211,7 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
         table.row([
             a.peer.as_str().into(),
             Cell::new(with_id(told, a.path_id), tone),
+            or_dash(&a.export_rule).into(),
             or_dash(&a.reason).into(),
         ]);
     }

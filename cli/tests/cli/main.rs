@@ -357,3 +357,75 @@ fn a_wrong_file_exits_1_and_shows_the_place() {
     assert_eq!(run.code, Some(1));
     assert_eq!(run.json()["ok"], json!(false));
 }
+
+/// Two paths, of which the second lost, and two peers.
+fn story() -> ExplainRouteResponse {
+    let candidate = |peer: &str, rule: &str| Candidate {
+        peer: peer.into(),
+        attributes: batch(&[]).attributes,
+        path: Some(Path::default()),
+        next_hop_reachable: true,
+        import_rule: rule.into(),
+        ..Candidate::default()
+    };
+    let mut best = candidate("10.0.0.1", "from-tor rule 2");
+    best.path = Some(Path {
+        best: true,
+        ..Path::default()
+    });
+    best.detail = "AS path length".into();
+    let lost = Candidate {
+        lost_at: "AS path length".into(),
+        detail: "3 > 2 of 10.0.0.1".into(),
+        lost_to: "10.0.0.1".into(),
+        value: "3".into(),
+        lost_to_value: "2".into(),
+        ..candidate("10.0.0.2", "accept-all")
+    };
+    ExplainRouteResponse {
+        prefix: "10.1.0.0/16".into(),
+        candidates: vec![best, lost],
+        announcements: vec![
+            Announcement {
+                peer: "10.0.0.3".into(),
+                advertised: true,
+                export_rule: "to-tor rule 1".into(),
+                ..Announcement::default()
+            },
+            Announcement {
+                peer: "10.0.0.1".into(),
+                reason: "it came from there".into(),
+                ..Announcement::default()
+            },
+        ],
+    }
+}
+
+#[test]
+fn an_explanation_tells_both_values_and_the_rules_in_and_out() {
+    let place = Place::with(Mock {
+        story: story(),
+        ..Mock::default()
+    });
+    let run = place.run("route explain 10.1.0.0/16");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let line = |start: &str| {
+        let mut lines = run.stdout.lines();
+        let line = lines.find(|line| line.starts_with(start) && line.contains("  "));
+        line.unwrap_or_else(|| panic!("no {start}: {}", run.stdout))
+            .to_owned()
+    };
+    assert!(line("10.0.0.1 ").contains("from-tor rule 2"));
+    assert!(line("10.0.0.2 ").contains("lost by AS path length (3 > 2 of 10.0.0.1)"));
+    let told: Vec<String> = (line("10.0.0.3 ").split("  "))
+        .map(|cell| cell.trim().to_owned())
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    assert_eq!(told, ["10.0.0.3", "advertised", "to-tor rule 1", "-"]);
+    assert!(run.stdout.contains("it came from there"));
+    let json = place.run("-o json route explain 10.1.0.0/16").json();
+    let lost = &json["candidates"][1];
+    assert_eq!(lost["value"], "3");
+    assert_eq!(lost["lost_to_value"], "2");
+    assert_eq!(json["announcements"][0]["export_rule"], "to-tor rule 1");
+}

@@ -24,6 +24,8 @@ pub struct Mock {
     /// A page each.
     pub pages: Vec<Vec<RouteBatch>>,
     pub differences: Vec<FibDifference>,
+    /// Of whatever prefix is asked about.
+    pub story: ExplainRouteResponse,
     pub refuse: Option<Status>,
     pub asked: Arc<Mutex<Vec<(&'static str, serde_json::Value)>>>,
 }
@@ -192,9 +194,16 @@ impl Routes for Mock {
 
     plain! {
         lookup_route(LookupRouteRequest) -> LookupRouteResponse,
-        explain_route(ExplainRouteRequest) -> ExplainRouteResponse,
         add_route(AddRouteRequest) -> AddRouteResponse,
         remove_route(RemoveRouteRequest) -> RemoveRouteResponse,
+    }
+
+    async fn explain_route(
+        &self,
+        request: Request<ExplainRouteRequest>,
+    ) -> Result<Response<ExplainRouteResponse>, Status> {
+        self.note("explain_route", request.get_ref())?;
+        Ok(Response::new(self.story.clone()))
     }
 
     type WatchRoutesStream = Events<WatchRoutesResponse>;

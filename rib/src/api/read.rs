@@ -130,6 +130,8 @@ pub struct ExplainedPath {
     /// The rule of the import policy that decided.
     pub rule: Option<RuleName>,
     pub fate: PathFate,
+    /// Whom it lost to, by the identifier that its peer gave it.
+    pub beaten_by: Option<(PeerId, Option<PathId>)>,
     pub igp_cost: Option<u32>,
     pub since: Duration,
 }
@@ -157,6 +159,10 @@ pub enum WhyNot {
     Aggregated(IpNet),
     /// The attributes don't fit a message of the size it takes.
     TooLong,
+    /// No path can be used.
+    NoBest,
+    /// Nothing is against it: it waits to be sent.
+    Pending,
 }
 
 /// A route as a peer is sent it.
@@ -165,6 +171,9 @@ pub struct Advertisement {
     pub to: PeerId,
     pub path_id: Option<PathId>,
     pub attrs: AttrsBuf,
+    /// The rule of the export policy that let it go; `None` where no path is
+    /// behind it, as with a default route made for the peer.
+    pub rule: Option<RuleName>,
 }
 
 /// The story of one prefix.

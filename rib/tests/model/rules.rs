@@ -433,3 +433,40 @@ fn reflection_follows_the_matrix() {
         assert!(world.remotes[&source.0].table.is_empty());
     }
 }
+
+#[test]
+fn a_loser_names_the_path_that_it_lost_to_also_by_med() {
+    // The first two are of one AS, the third, the best, is of another.
+    let mut world = world();
+    let twin = || {
+        let mut spec = external(2);
+        spec.asn = external(1).asn;
+        spec
+    };
+    let (low, high) = (world.up(external(1)), world.up(twin()));
+    let med = |last, med| {
+        let mut attrs = via(65101, last);
+        attrs.set_med(Some(med));
+        attrs
+    };
+    world.announce(low, &[net(NET)], &med(1, 10));
+    world.announce(high, &[net(NET)], &med(2, 20));
+    let mut first = external(3);
+    first.router_id = RouterId(1);
+    let best = world.up(first);
+    world.announce(best, &[net(NET)], &via(65103, 3));
+    world.settle();
+    world.compare("three paths");
+    let story = world.rib.explain(net(NET)).unwrap();
+    let beaten = |peer| {
+        let path = story.paths.iter().find(|path| path.peer == peer).unwrap();
+        (path.fate.clone(), path.beaten_by.map(|(peer, _)| peer))
+    };
+    assert_eq!(beaten(best), (PathFate::Best(Step::RouterId), None));
+    assert_eq!(beaten(high), (PathFate::Lost(Step::Med), Some(low)));
+    assert_eq!(beaten(low), (PathFate::Lost(Step::RouterId), Some(best)));
+    // Those who are told are told by a rule.
+    let mut told = story.advertised_to.iter();
+    assert!(told.all(|sent| sent.rule.is_some()));
+    assert_eq!(story.advertised_to.len(), 2);
+}

@@ -1,8 +1,9 @@
-//! `godwit peer explain`: each cause as an operator meets it.
+//! `godwit peer explain`: each cause as an operator meets it; `godwit route
+//! explain`: why a path lost, and who is told.
 
 use godwit_tests::bird::Bird;
 use godwit_tests::godwit::Godwit;
-use godwit_tests::router::Neighbour;
+use godwit_tests::router::{Announce, Neighbour, Router, RouterSpec};
 use godwit_tests::{Lab, wait_for};
 use serde_json::Value;
 
@@ -167,4 +168,138 @@ fn an_address_of_a_range_that_has_not_called_is_known_as_such() {
         .cli(&["peer", "explain", "192.0.2.1"])
         .expect_err("nobody has it");
     assert!(unknown.contains("no peer 192.0.2.1"), "{unknown}");
+}
+
+/// Us 10.0.0.1, and three BIRDs on the same switch: the first two announce the
+/// same prefix, the second with a longer path; the third listens.
+struct Story {
+    us: Godwit,
+    birds: Vec<Bird>,
+    _lab: Lab,
+}
+
+const PREFIX: &str = "10.9.0.0/24";
+
+const STORY: &str = r#"
+[router]
+asn = 65001
+router-id = "10.0.0.1"
+
+[policy.prefix-set]
+nines = ["10.9.0.0/16+"]
+
+[[policy.route.in]]
+match = { prefix-set = "nines" }
+then = "accept"
+
+[[policy.route.out]]
+match = { prefix-set = "nines" }
+then = "reject"
+
+[peer-group.all]
+remote-as = "external"
+import = ["in"]
+export = ["accept-all"]
+
+[[peer]]
+address = "10.0.0.2"
+group = "all"
+
+[[peer]]
+address = "10.0.0.3"
+group = "all"
+export = ["out"]
+
+[[peer]]
+address = "10.0.0.4"
+group = "all"
+"#;
+
+impl Story {
+    fn start() -> Story {
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let plugged = |n: u32, name: &str| {
+            let host = lab.host(name);
+            let addresses = [format!("10.0.0.{n}/24"), format!("fd00::{n}/64")];
+            lab.plug(&host, &addresses.each_ref().map(String::as_str), &switch);
+            host
+        };
+        let us_host = plugged(1, "us");
+        let us = Godwit::start(&us_host, STORY);
+        let announced = |as_path: &[u32]| Announce {
+            as_path: as_path.to_vec(),
+            ..Announce::plain(PREFIX)
+        };
+        let all = [
+            vec![announced(&[])],
+            vec![announced(&[65020, 65021])],
+            Vec::new(),
+        ];
+        let birds = (2..).zip(all).map(|(n, announce)| {
+            let spec = RouterSpec {
+                asn: 65000 + n,
+                router_id: format!("10.0.0.{n}"),
+                neighbours: vec![Neighbour::new("10.0.0.1", 65001)],
+                announce,
+            };
+            Bird::start(&plugged(n, &format!("bird{n}")), spec)
+        });
+        let birds = birds.collect();
+        for n in 2..=4 {
+            us.wait_established(&format!("10.0.0.{n}"));
+        }
+        Story {
+            us,
+            birds,
+            _lab: lab,
+        }
+    }
+
+    /// The answer once it has two paths, and the listener is told.
+    fn told(&self) -> Value {
+        wait_for("two paths, of which one is passed on", || {
+            let text = self.us.cli(&["-o", "json", "route", "explain", PREFIX]);
+            let story: Value = serde_json::from_str(&text.ok()?).ok()?;
+            let told = announcement(&story, "10.0.0.4")["advertised"] == true;
+            (told && story["candidates"].as_array()?.len() == 2).then_some(story)
+        })
+    }
+}
+
+fn announcement<'a>(story: &'a Value, peer: &str) -> &'a Value {
+    let mut all = story["announcements"].as_array().into_iter().flatten();
+    all.find(|one| one["peer"] == peer).unwrap_or(&Value::Null)
+}
+
+#[test]
+fn a_loser_is_told_with_both_values_and_every_peer_with_its_rule() {
+    let story = Story::start();
+    let told = story.told();
+    let lost = &told["candidates"][1];
+    assert_eq!(lost["peer"], "10.0.0.3");
+    assert_eq!(lost["lost_at"], "AS path length");
+    assert_eq!(lost["detail"], "3 > 1 of 10.0.0.2");
+    assert_eq!(lost["lost_to"], "10.0.0.2");
+    assert_eq!(
+        (&lost["value"], &lost["lost_to_value"]),
+        (&"3".into(), &"1".into())
+    );
+    assert_eq!(told["candidates"][0]["import_rule"], "in rule 1");
+    assert_eq!(announcement(&told, "10.0.0.4")["export_rule"], "accept-all");
+    assert_eq!(
+        announcement(&told, "10.0.0.2")["reason"],
+        "it came from there"
+    );
+    let kept = announcement(&told, "10.0.0.3");
+    assert_eq!(kept["export_rule"], "out rule 1", "{kept}");
+    wait_for("the route there", || story.birds[2].route(PREFIX));
+    let text = story
+        .us
+        .cli(&["route", "explain", PREFIX])
+        .expect("a story");
+    assert!(
+        text.contains("lost by AS path length (3 > 1 of 10.0.0.2)"),
+        "{text}"
+    );
 }

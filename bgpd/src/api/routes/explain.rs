@@ -1,8 +1,11 @@
 //! The story of one prefix, in the API's words.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::fmt;
+use std::net::IpAddr;
 
 use godwit_bgp::attrs::AttrsRef;
+use godwit_bgp::{PathId, RouterId};
 use godwit_proto::v1;
 use godwit_rib::{ExplainedPath, Explanation, LOCAL_WEIGHT, PathFate, PeerId, Rib, Step, WhyNot};
 use ipnet::IpNet;
@@ -15,20 +18,18 @@ use crate::clock;
 pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
     let mut story = rib.explain(prefix)?;
     story.paths.sort_by_key(|path| order(&path.fate));
-    let best = story
-        .paths
-        .iter()
-        .find(|path| matches!(path.fate, PathFate::Best(_)));
     let named = |id| name(rib.peer_spec(id), id);
     let mut candidates = Vec::new();
     for path in &story.paths {
-        candidates.push(candidate(&story, path, best, named(path.peer)));
+        let comparison = comparison(rib, &story, path);
+        candidates.push(candidate(&story, path, comparison, named(path.peer)));
     }
     let told = story.advertised_to.iter().map(|sent| v1::Announcement {
         peer: named(sent.to),
         path_id: sent.path_id.map(|id| id.0),
         advertised: true,
         reason: String::new(),
+        export_rule: (sent.rule.as_ref()).map_or_else(String::new, ToString::to_string),
     });
     let not_told = story
         .not_advertised_to
@@ -38,6 +39,10 @@ pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
             path_id: None,
             advertised: false,
             reason: reason(why),
+            export_rule: match why {
+                WhyNot::Policy(rule) => rule.to_string(),
+                _ => String::new(),
+            },
         });
     Some(v1::ExplainRouteResponse {
         prefix: story.prefix.to_string(),
@@ -61,13 +66,13 @@ fn order(fate: &PathFate) -> (u8, Reverse<Option<Step>>) {
 fn candidate(
     story: &Explanation,
     path: &ExplainedPath,
-    best: Option<&ExplainedPath>,
+    comparison: Comparison,
     peer: String,
 ) -> v1::Candidate {
     let (lost_at, detail) = match &path.fate {
         PathFate::Best(step) => (String::new(), step.to_string()),
         PathFate::Multipath(step) | PathFate::Lost(step) => {
-            (step.to_string(), against(*step, path, best))
+            (step.to_string(), comparison.to_string())
         }
         PathFate::Unreachable => ("next hop unreachable".into(), String::new()),
         PathFate::Stale => ("session gone".into(), String::new()),
@@ -97,6 +102,11 @@ fn candidate(
         detail,
         next_hop_reachable: path.igp_cost.is_some(),
         next_hop_cost: path.igp_cost.unwrap_or_default(),
+        lost_to: comparison.peer,
+        lost_to_path_id: comparison.path_id.map(|id| id.0),
+        value: comparison.own,
+        lost_to_value: comparison.other,
+        import_rule: (path.rule.as_ref()).map_or_else(String::new, ToString::to_string),
     }
 }
 
@@ -104,38 +114,120 @@ fn attrs(path: &ExplainedPath) -> AttrsRef<'_> {
     path.accepted.as_ref().unwrap_or(&path.received).as_ref()
 }
 
-/// What it lost with, and what it lost to, where both are numbers or words.
-fn against(step: Step, path: &ExplainedPath, best: Option<&ExplainedPath>) -> String {
-    let Some(best) = best else {
-        return String::new();
-    };
-    let value = |path: &ExplainedPath| {
-        let attrs = attrs(path);
-        match step {
-            Step::Weight => Some(match (attrs.local().weight, path.peer) {
-                (0, PeerId::LOCAL) => LOCAL_WEIGHT.to_string(),
-                (weight, _) => weight.to_string(),
-            }),
-            // RFC 4271 §9.1.1, §9.1.2.2 (c): what stands in for an absent one.
-            Step::LocalPref => Some(attrs.local_pref().unwrap_or(100).to_string()),
-            Step::Med => Some(attrs.med().unwrap_or(0).to_string()),
-            Step::AsPathLength => Some(attrs.as_path().length().to_string()),
-            Step::Origin => Some(attrs.origin().to_string()),
-            Step::IgpCost => path.igp_cost.map(|cost| cost.to_string()),
-            Step::ClusterListLength => Some(attrs.cluster_list().count().to_string()),
-            Step::Only
-            | Step::Local
-            | Step::External
-            | Step::RouterId
-            | Step::PeerAddress
-            | Step::PathId => None,
+/// What of a path was compared, in the order of the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(u32),
+    Origin(godwit_bgp::attrs::Origin),
+    RouterId(RouterId),
+    Address(IpAddr),
+    Word(&'static str),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => number.fmt(f),
+            Value::Origin(origin) => origin.fmt(f),
+            Value::RouterId(id) => id.fmt(f),
+            Value::Address(address) => address.fmt(f),
+            Value::Word(word) => f.write_str(word),
         }
-    };
-    match (value(path), value(best)) {
-        // MED counts within one neighbour AS: it may have lost to a third path.
-        (Some(own), Some(other)) if own != other => format!("{own} against {other}"),
-        _ => String::new(),
     }
+}
+
+/// A path held against the one that it lost to.
+#[derive(Debug, Default)]
+struct Comparison {
+    peer: String,
+    path_id: Option<PathId>,
+    own: String,
+    /// Between the two values.
+    sign: &'static str,
+    other: String,
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Comparison {
+            peer,
+            path_id,
+            own,
+            sign,
+            other,
+        } = self;
+        if !own.is_empty() {
+            write!(f, "{own} {sign} {other} of ")?;
+        } else if !peer.is_empty() {
+            f.write_str("to ")?;
+        }
+        f.write_str(peer)?;
+        match path_id {
+            Some(id) => write!(f, ", path id {}", id.0),
+            None => Ok(()),
+        }
+    }
+}
+
+fn comparison(rib: &Rib, story: &Explanation, path: &ExplainedPath) -> Comparison {
+    let (PathFate::Multipath(step) | PathFate::Lost(step)) = path.fate else {
+        return Comparison::default();
+    };
+    let rival = path.beaten_by.and_then(|(peer, id)| {
+        let mut paths = story.paths.iter();
+        paths.find(|other| (other.peer, other.path_id) == (peer, id))
+    });
+    let Some(rival) = rival else {
+        return Comparison::default();
+    };
+    let mut comparison = Comparison {
+        peer: name(rib.peer_spec(rival.peer), rival.peer),
+        path_id: rival.path_id,
+        ..Comparison::default()
+    };
+    if let (Some(own), Some(other)) = (value(rib, step, path), value(rib, step, rival)) {
+        comparison.own = own.to_string();
+        comparison.other = other.to_string();
+        comparison.sign = match own.cmp(&other) {
+            _ if matches!(own, Value::Word(_)) => "against",
+            Ordering::Less => "<",
+            Ordering::Equal => "=",
+            Ordering::Greater => ">",
+        };
+    }
+    comparison
+}
+
+/// What a step looks at. `None`: nothing of the path, or it is not known.
+fn value(rib: &Rib, step: Step, path: &ExplainedPath) -> Option<Value> {
+    let attrs = attrs(path);
+    let local = path.peer == PeerId::LOCAL;
+    let spec = rib.peer_spec(path.peer);
+    let external = || spec.is_some_and(|spec| spec.kind.is_external());
+    let count = |n: usize| Value::Number(u32::try_from(n).unwrap_or(u32::MAX));
+    Some(match step {
+        Step::Only => return None,
+        Step::Weight => Value::Number(match attrs.local().weight {
+            0 if local => LOCAL_WEIGHT,
+            weight => weight,
+        }),
+        Step::Local => Value::Word(if local { "local" } else { "learned" }),
+        // RFC 4271 §9.1.1, §9.1.2.2 (c): what stands in for an absent one.
+        Step::LocalPref => Value::Number(attrs.local_pref().unwrap_or(100)),
+        Step::AsPathLength => count(attrs.as_path().length()),
+        Step::Origin => Value::Origin(attrs.origin()),
+        Step::Med => Value::Number(attrs.med().unwrap_or(0)),
+        Step::External => Value::Word(if external() { "external" } else { "internal" }),
+        Step::IgpCost => Value::Number(path.igp_cost?),
+        // RFC 4456 §9.
+        Step::RouterId => Value::RouterId(match attrs.originator_id() {
+            Some(id) => id,
+            None => spec?.router_id,
+        }),
+        Step::ClusterListLength => count(attrs.cluster_list().count()),
+        Step::PeerAddress => Value::Address(spec?.address),
+        Step::PathId => Value::Number(path.path_id?.0),
+    })
 }
 
 fn reason(why: &WhyNot) -> String {
@@ -151,5 +243,7 @@ fn reason(why: &WhyNot) -> String {
         WhyNot::Drained => "this router is drained".into(),
         WhyNot::Aggregated(prefix) => format!("part of the aggregate {prefix}"),
         WhyNot::TooLong => "its attributes do not fit a message".into(),
+        WhyNot::NoBest => "no path can be used".into(),
+        WhyNot::Pending => "about to be sent".into(),
     }
 }
