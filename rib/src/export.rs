@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use godwit_bgp::attrs::{AttrsBuf, Origin, RawAttr, code, community, flag};
+use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Origin, RawAttr, code, community, flag};
 use godwit_bgp::wire::UpdateEncoder;
 use godwit_bgp::{Asn, Family, NextHop, PathId, Role, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{
@@ -66,9 +66,11 @@ enum From {
 }
 
 impl Source {
-    fn for_policy(&self) -> godwit_policy::route::Source {
+    /// Of our own routes, those with an AGGREGATOR are aggregates.
+    fn for_policy(&self, attrs: AttrsRef<'_>) -> godwit_policy::route::Source {
         godwit_policy::route::Source {
             kind: match self.from {
+                From::Ourselves if attrs.aggregator().is_some() => SourceKind::Aggregate,
                 From::Ourselves => SourceKind::Local,
                 From::Peer(kind) => SourceKind::Peer(kind),
             },
@@ -158,10 +160,11 @@ impl Export {
         let mut memo = std::mem::take(&mut self.memo[family.index()]);
         let entry = memo.entry(attr, source.clone(), attrs, |weak, source| {
             let residual = self.admit(attr, &source, family, attrs).map(|()| {
+                let attrs = attrs.attrs(attr);
                 self.policy[family.index()].0.specialise(&Route {
                     peer: &self.context[family.index()],
-                    source: &source.for_policy(),
-                    attrs: attrs.attrs(attr),
+                    source: &source.for_policy(attrs),
+                    attrs,
                 })
             });
             Entry::new(weak, source, residual)
@@ -177,10 +180,11 @@ impl Export {
     /// The rule of the policy that decides on this route.
     pub fn rule(&self, attr: AttrId, source: &Source, net: IpNet, attrs: &Interner) -> RuleName {
         let index = Family::of(&net.addr()).index();
+        let attrs = attrs.attrs(attr);
         let mut residual = self.policy[index].0.specialise(&Route {
             peer: &self.context[index],
-            source: &source.for_policy(),
-            attrs: attrs.attrs(attr),
+            source: &source.for_policy(attrs),
+            attrs,
         });
         residual.decide(net).rule
     }
@@ -246,7 +250,7 @@ impl Export {
         };
         let mut residual = default.policy.0.specialise(&Route {
             peer: &self.context[family.index()],
-            source: &ourselves.for_policy(),
+            source: &ourselves.for_policy(buf.as_ref()),
             attrs: buf.as_ref(),
         });
         let outcome = residual.decide(net);

@@ -714,7 +714,11 @@ fn apply(
         family,
     };
     let source = Source {
-        kind: from.map_or(SourceKind::Local, |from| SourceKind::Peer(from.kind)),
+        kind: match from {
+            Some(from) => SourceKind::Peer(from.kind),
+            None if judged.as_ref().aggregator().is_some() => SourceKind::Aggregate,
+            None => SourceKind::Local,
+        },
         neighbour: from.map(neighbour),
     };
     let route = Route {

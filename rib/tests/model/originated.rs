@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use godwit_bgp::attrs::{AttrsBuf, Origin, community};
 use godwit_bgp::{PathId, SendPaths};
-use godwit_policy::route::PolicyRef;
+use godwit_policy::route::{
+    MatchSpec, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SourceMatch, Then,
+};
 use godwit_rib::{Aggregate, Condition, DefaultOriginate, Drain, KernelOptions, RibConfig, WhyNot};
 
 use crate::naive::Target;
@@ -204,4 +206,33 @@ fn defaults_and_aggregates_go_to_a_peer_that_takes_several_paths_too() {
     world.settle();
     world.compare("nothing left");
     assert!(told(&world, takes).is_empty());
+}
+
+#[test]
+fn a_policy_tells_aggregates_from_other_routes_of_ours() {
+    let mut set = PolicySetSpec::default();
+    let whole = RuleSpec {
+        matches: MatchSpec {
+            source: vec![SourceMatch::Aggregate],
+            ..MatchSpec::default()
+        },
+        then: Some(Then::Reject),
+        ..RuleSpec::default()
+    };
+    set.policies.insert("parts".into(), vec![whole]);
+    let set = PolicySet::compile(&set).unwrap();
+    let parts = set.chain(&["parts", "accept-all"]).unwrap();
+    let mut world = world();
+    let mut spec = external(2);
+    spec.export = [parts.clone(), parts];
+    let hears = world.up(spec);
+    world.aggregate(vec![aggregate("10.0.0.0/16", false)]);
+    world.originate(
+        net("10.0.1.0/24"),
+        AttrsBuf::new(hop(9), Origin::Igp),
+        false,
+    );
+    world.settle();
+    world.compare("without the whole");
+    assert_eq!(told(&world, hears), ["10.0.1.0/24"]);
 }
