@@ -323,7 +323,9 @@ fn traffic_is_shared_by_the_link_bandwidths_that_frr_and_another_tell() {
             .split_whitespace()
             .next()?
             .to_owned();
-        Some(lab.us_host.ip(&["nexthop", "show", "id", &id]))
+        // The route may name another one by now.
+        let show = ["ip", "nexthop", "show", "id", &id];
+        lab.us_host.run(&show).ok()
     };
     wait_for("shares of 4 to 1", || {
         let shown = group()?;
