@@ -32,6 +32,7 @@ use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::{Sweep, Task};
 use crate::taps::Taps;
+use crate::work::Turn;
 
 /// Prefixes of an UPDATE that are looked up together.
 const BATCH: usize = 32;
@@ -55,6 +56,7 @@ pub struct Rib {
     /// Of aggregates that began or ceased to hide what is in them, how far
     /// that is told.
     pub(crate) rehide: VecDeque<(IpNet, Mark)>,
+    pub(crate) turn: Turn,
     /// The latest that was heard of the time.
     pub(crate) now: Duration,
     bytes: Vec<u8>,
@@ -73,6 +75,7 @@ impl Rib {
             next_hops: VecDeque::new(),
             redecide: None,
             rehide: VecDeque::new(),
+            turn: Turn::default(),
             now: Duration::ZERO,
             bytes: Vec::new(),
             marks: Vec::new(),

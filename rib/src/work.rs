@@ -16,44 +16,133 @@ use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::Done;
 
-/// Destinations decided, swept or freed before something else has its turn.
-const TURN: usize = 1024;
+/// Units that a task takes before the next one has its turn.
+const TURN: usize = 256;
+/// Destinations without paths that are looked at in a call.
+const GRAVES: usize = 1024;
+
+/// What is done in turn.
+///
+/// The rule: every task that has something to do is given [`TURN`] units, then
+/// the next one is, round and round. A call that ends amid a turn is gone on
+/// with by the next call. So none waits for another to come to an end, however
+/// much is received meanwhile: between two turns of a task lies at most one of
+/// each other, of which there are two for every update group. A group reads as
+/// many changes in a round as are decided, so that it does not fall behind, and
+/// goes on with its walk besides. What it has queued is encoded when nothing
+/// more is due, or after some rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Task {
+    #[default]
+    Sweep,
+    MarkDependents,
+    MarkAll,
+    Decide,
+    /// Aggregates and conditions.
+    Presence,
+    /// The changes that a group has not looked at.
+    Changes(usize),
+    /// A group's walk over all destinations.
+    Walk(usize),
+}
+
+impl Task {
+    /// Those that don't belong to a group.
+    const SINGLE: usize = 5;
+
+    fn next(self, groups: usize) -> Task {
+        match self {
+            Task::Sweep => Task::MarkDependents,
+            Task::MarkDependents => Task::MarkAll,
+            Task::MarkAll => Task::Decide,
+            Task::Decide => Task::Presence,
+            Task::Presence if groups > 0 => Task::Changes(0),
+            Task::Changes(at) => Task::Walk(at),
+            Task::Walk(at) if at + 1 < groups => Task::Changes(at + 1),
+            Task::Presence | Task::Walk(_) => Task::Sweep,
+        }
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    task: Task,
+    /// Units of it that are left.
+    left: usize,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn {
+            task: Task::default(),
+            left: TURN,
+        }
+    }
+}
 
 impl Rib {
     /// Does some of what is due: a unit is about one destination looked at.
     /// True: there is more.
     pub fn work(&mut self, units: usize) -> bool {
+        if self.groups.is_moving() {
+            self.groups.regroup(&mut self.core);
+        }
+        self.groups.watch_conditions(&mut self.core);
         let mut units = units;
-        let mut more = true;
-        while more && units > 0 {
-            units -= 1;
-            if self.groups.is_moving() {
-                self.groups.regroup(&mut self.core);
+        // Turns in a row in which nothing was to be done.
+        let mut idle = 0;
+        let round = Task::SINGLE + 2 * self.groups.slots();
+        while units > 0 && idle < round {
+            let given = self.turn.left.min(units);
+            let mut rest = given;
+            let more = self.take_turn(&mut rest);
+            let used = (given - rest).max(usize::from(more));
+            idle = if used == 0 { idle + 1 } else { 0 };
+            units -= used;
+            self.turn.left -= used;
+            if !more || self.turn.left == 0 {
+                self.end_turn();
             }
-            more = self.sweep(&mut units);
-            more |= self.mark_dependents(&mut units);
-            more |= self.mark_all(&mut units);
-            more |= self.decide(&mut units);
-            self.groups.watch_conditions(&mut self.core);
-            more |= self.take_presence();
-            more |= self.rehide(&mut units);
-            more |= self.groups.work(&mut units, &mut self.core);
         }
         self.trim();
-        more |= self.bury(TURN);
+        let more = self.bury(GRAVES) || idle < round;
         self.fib.tell(&mut self.core);
         self.taps.tell(&mut self.core);
         more
     }
 
+    /// True: there is more of the same.
+    fn take_turn(&mut self, units: &mut usize) -> bool {
+        match self.turn.task {
+            Task::Sweep => self.sweep(units),
+            Task::MarkDependents => self.mark_dependents(units),
+            Task::MarkAll => self.mark_all(units),
+            Task::Decide => self.decide(units),
+            Task::Presence => self.take_presence(units) || self.rehide(units),
+            Task::Changes(at) => self.groups.read_changes(at, units, &mut self.core),
+            Task::Walk(at) => self.groups.walk(at, units, &mut self.core),
+        }
+    }
+
+    fn end_turn(&mut self) {
+        if let Task::Walk(at) = self.turn.task {
+            self.groups.end_round(at, &mut self.core);
+        }
+        self.turn = Turn {
+            task: self.turn.task.next(self.groups.slots()),
+            left: TURN,
+        };
+    }
+
     fn sweep(&mut self, units: &mut usize) -> bool {
-        let mut turn = TURN.min(*units);
-        let given = turn;
         let mut done = Done::default();
         let more = self
             .sweep
-            .work(&mut turn, &mut self.core, &mut self.imports, &mut done);
-        *units -= given - turn;
+            .work(units, &mut self.core, &mut self.imports, &mut done);
+        // What follows from it is not over.
+        let any = !done.purged.is_empty() || !done.removed.is_empty();
+        *units -= usize::from(any).min(*units);
         for id in done.purged {
             for family in Family::ALL {
                 self.relieve(id, family, true);
@@ -76,13 +165,12 @@ impl Rib {
         let Some((id, from)) = self.next_hops.front().copied() else {
             return false;
         };
-        let turn = TURN.min(*units);
         let mut marks = std::mem::take(&mut self.marks);
         let next = self
             .core
             .attrs
             .next_hops
-            .dependents(id, from, turn, &mut marks);
+            .dependents(id, from, *units, &mut marks);
         *units -= marks.len().min(*units);
         for mark in marks.drain(..) {
             // Some of them have long been freed.
@@ -104,10 +192,8 @@ impl Rib {
         let Some(mut at) = self.redecide else {
             return false;
         };
-        let mut turn = TURN.min(*units);
-        let given = turn;
         self.redecide = loop {
-            match self.core.tables.next_live(at, &mut turn) {
+            match self.core.tables.next_live(at, units) {
                 Ok(mark) => {
                     // Multipath may change where the best path does not.
                     self.core.tables.state_mut(mark).set(TOUCHED);
@@ -117,16 +203,13 @@ impl Rib {
                 Err(next) => break next,
             }
         };
-        *units -= given - turn;
         self.redecide.is_some()
     }
 
     fn decide(&mut self, units: &mut usize) -> bool {
-        let turn = TURN.min(*units);
-        for _ in 0..turn {
-            let Some(mark) = self.core.dirty.pop_front() else {
-                break;
-            };
+        while *units > 0
+            && let Some(mark) = self.core.dirty.pop_front()
+        {
             self.core.decide(mark);
             *units -= 1;
         }
@@ -135,11 +218,12 @@ impl Rib {
 
     /// Aggregates that came to stand or fell, conditions that came to hold or
     /// ceased to. True: there is more to decide.
-    fn take_presence(&mut self) -> bool {
+    fn take_presence(&mut self, units: &mut usize) -> bool {
         let news = std::mem::take(&mut self.core.presence.news);
         if news.is_empty() {
             return false;
         }
+        *units -= news.len().min(*units);
         for news in news {
             match news {
                 News::Condition => self.core.renotify_defaults(),
@@ -191,10 +275,8 @@ impl Rib {
         let Some((prefix, mut at)) = self.rehide.pop_front() else {
             return false;
         };
-        let mut turn = TURN.min(*units);
-        let given = turn;
         let rest = loop {
-            match self.core.tables.next_live(at, &mut turn) {
+            match self.core.tables.next_live(at, units) {
                 Ok(mark) => {
                     let net = self.core.tables.net(mark);
                     if prefix.contains(&net) && prefix != net {
@@ -205,7 +287,6 @@ impl Rib {
                 Err(next) => break next,
             }
         };
-        *units -= given - turn;
         self.rehide.extend(rest.map(|next| (prefix, next)));
         true
     }

@@ -44,6 +44,8 @@ pub use set::Groups;
 const MAX_HELD: usize = 16 << 20;
 /// Changes that wait before they are encoded, at most.
 const MAX_QUEUED: usize = 32 << 10;
+/// Rounds that a change waits for others to be encoded with, at most.
+const MAX_ROUNDS: u32 = 64;
 
 /// Where a default route stands that is made up for a group: no path has it.
 const DEFAULT_SLOT: u32 = NONE - 1;
@@ -64,6 +66,8 @@ pub struct Group {
     queue: Queue<Mark>,
     /// Of families in which several paths go out.
     paths: Queue<PathMark>,
+    /// Rounds since something was encoded.
+    rounds: u32,
     runs: Runs,
     buffer: BytesMut,
     max_held: usize,
@@ -81,6 +85,7 @@ impl Group {
             walk: Some(Mark::FIRST),
             queue: Queue::default(),
             paths: Queue::default(),
+            rounds: 0,
             runs: Runs::default(),
             buffer: BytesMut::new(),
             max_held: MAX_HELD,
@@ -272,8 +277,19 @@ impl Group {
         }
     }
 
+    /// Encodes what waits, unless there is more to come that may share frames
+    /// with it.
+    pub fn end_round(&mut self, core: &mut Core, seq: &mut u64) {
+        let more = self.walk.is_some() || !core.dirty.is_empty() || self.cursor < core.ring.end();
+        self.rounds += 1;
+        if !more || self.rounds >= MAX_ROUNDS {
+            self.flush(core, seq);
+        }
+    }
+
     /// Encodes what waits, into runs that attached members read.
     pub fn flush(&mut self, core: &mut Core, seq: &mut u64) {
+        self.rounds = 0;
         if self.queue.len() + self.paths.len() == 0 {
             return;
         }

@@ -12,9 +12,6 @@ use crate::export::Export;
 use crate::presence::Condition;
 use crate::ring::Mark;
 
-/// Changes that a group looks at before the next one has its turn.
-const TURN: usize = 1024;
-
 /// The groups, by id and by key.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -232,39 +229,52 @@ impl Groups {
         }
     }
 
-    /// Lets every group look at changes and go on with its walk. True: there is
-    /// more.
-    pub fn work(&mut self, units: &mut usize, core: &mut Core) -> bool {
-        if self.held {
+    /// Places of groups, taken or not.
+    pub fn slots(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The group at a place, if groups are to do anything.
+    fn working(&mut self, at: usize) -> Option<(&mut Group, &mut u64)> {
+        let group = self.groups.get_mut(at)?.as_mut()?;
+        (!self.held).then_some((group, &mut self.seq))
+    }
+
+    /// Has a group look at changes. True: there are more.
+    pub fn read_changes(&mut self, at: usize, units: &mut usize, core: &mut Core) -> bool {
+        let Some((group, seq)) = self.working(at) else {
             return false;
-        }
-        let seq = &mut self.seq;
-        let mut more = false;
-        for group in self.groups.iter_mut().flatten() {
-            let mut turn = TURN.min(*units);
-            let given = turn;
-            while turn > 0 {
-                if core.ring.lapped(group.cursor) {
-                    group.cursor = core.ring.begin();
-                    group.walk = Some(Mark::FIRST);
-                }
-                let Some(mark) = core.ring.at(group.cursor) else {
-                    break;
-                };
-                core.passed(mark);
-                group.process(mark, core, seq);
-                group.cursor += 1;
-                turn -= 1;
+        };
+        while *units > 0 {
+            if core.ring.lapped(group.cursor) {
+                group.cursor = core.ring.begin();
+                group.walk = Some(Mark::FIRST);
             }
-            group.walk(&mut turn, core, seq);
-            let rest = group.walk.is_some() || group.cursor < core.ring.end();
-            if core.dirty.is_empty() && group.cursor == core.ring.end() {
-                group.flush(core, seq);
-            }
-            more |= rest;
-            *units -= given - turn;
+            let Some(mark) = core.ring.at(group.cursor) else {
+                break;
+            };
+            core.passed(mark);
+            group.process(mark, core, seq);
+            group.cursor += 1;
+            *units -= 1;
         }
-        more
+        group.cursor < core.ring.end()
+    }
+
+    /// Has a group go on with its walk. True: there is more.
+    pub fn walk(&mut self, at: usize, units: &mut usize, core: &mut Core) -> bool {
+        let Some((group, seq)) = self.working(at) else {
+            return false;
+        };
+        group.walk(units, core, seq);
+        group.walk.is_some()
+    }
+
+    /// A group had its turns of this round.
+    pub fn end_round(&mut self, at: usize, core: &mut Core) {
+        if let Some((group, seq)) = self.working(at) {
+            group.end_round(core, seq);
+        }
     }
 
     /// The least position in the change ring.

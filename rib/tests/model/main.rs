@@ -6,6 +6,7 @@
 mod add_path;
 mod draw;
 mod dryrun;
+mod fair;
 mod groups;
 mod limits;
 mod naive;

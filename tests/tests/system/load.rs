@@ -153,22 +153,33 @@ fn no_keepalive_is_late_and_no_session_drops_while_tables_change() {
     let watch = |mut raw: Raw| {
         keep_alive(&raw, &scene.over);
         thread::spawn(move || {
-            let (mut worst, mut last, mut messages) = (Duration::ZERO, Instant::now(), 0);
+            let (mut worst, mut last) = (Duration::ZERO, Instant::now());
+            let (mut keepalives, mut updates, mut ends_of_rib) = (0, 0, 0);
             while last < end {
                 let message = raw.read_message(Duration::from_secs(10));
-                message.expect("the session stays up");
+                let message = message.expect("the session stays up");
+                match message.kind {
+                    UPDATE if message.body == [0; 4] => ends_of_rib += 1,
+                    UPDATE => updates += 1,
+                    _ => keepalives += 1,
+                }
                 worst = worst.max(last.elapsed());
                 last = Instant::now();
-                messages += 1;
             }
-            (worst, messages, raw)
+            (worst, [keepalives, updates, ends_of_rib], raw)
         })
     };
     let (quiet, busy) = (watch(quiet), watch(busy));
-    let (worst, keepalives, _quiet) = quiet.join().expect("a session that stays up");
-    let (worst_busy, messages, _busy) = busy.join().expect("a session that stays up");
+    let (worst, [keepalives, ..], _quiet) = quiet.join().expect("a session that stays up");
+    let (worst_busy, [_, updates, ends_of_rib], _busy) =
+        busy.join().expect("a session that stays up");
     println!(
-        "longest wait for one of {keepalives} keepalives: {worst:?}; for one of {messages} messages of a session with UPDATEs: {worst_busy:?}"
+        "longest wait for one of {keepalives} keepalives: {worst:?}; for a message of a session with {updates} UPDATEs: {worst_busy:?}"
+    );
+    // The whole table goes out while it changes.
+    assert!(
+        updates > 0 && ends_of_rib == 1,
+        "{ends_of_rib} End-of-RIB, {updates} UPDATEs"
     );
     assert!(worst <= INTERVAL + MARGIN, "a keepalive after {worst:?}");
     assert!(
