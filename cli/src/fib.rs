@@ -83,10 +83,7 @@ fn row(route: &FibRoute) -> [Cell; 6] {
         Kind::Blackhole => "blackhole".into(),
         _ => list_of(&route.next_hops, |h: &NextHop| h.address.clone()),
     };
-    let mut resolved = list_of(&route.resolved, |h: &FibHop| match h.weight {
-        0 | 1 => format!("{} {}", h.via, h.interface),
-        weight => format!("{} {} weight {weight}", h.via, h.interface),
-    });
+    let mut resolved = hops(&route.resolved);
     if !route.preferred_source.is_empty() {
         resolved = format!("{resolved} src {}", route.preferred_source);
     }
@@ -100,8 +97,16 @@ fn row(route: &FibRoute) -> [Cell; 6] {
     ]
 }
 
+/// Neighbours with their links.
+pub fn hops(hops: &[FibHop]) -> String {
+    list_of(hops, |h: &FibHop| match h.weight {
+        0 | 1 => format!("{} {}", h.via, h.interface),
+        weight => format!("{} {} weight {weight}", h.via, h.interface),
+    })
+}
+
 /// As `ip route` calls it.
-fn table_name(table: u32) -> String {
+pub fn table_name(table: u32) -> String {
     match table {
         253 => "default".into(),
         254 => "main".into(),
@@ -113,7 +118,7 @@ fn list_of<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
     items.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn state(route: &FibRoute) -> Cell {
+pub fn state(route: &FibRoute) -> Cell {
     match route.state() {
         FibState::Installed => Cell::new("installed", Tone::Good),
         FibState::Pending => Cell::new("pending", Tone::Warn),

@@ -167,6 +167,53 @@ pub struct NextHopInfo {
     pub resolved: Vec<ResolvedHop>,
 }
 
+/// What leads to a next hop, or keeps it from being reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is on the link of its session: no route is asked.
+    Link,
+    /// The longest match among the kernel's routes; it may lead nowhere.
+    Route(IpNet),
+    /// An address of this host, or of no host.
+    Ourselves,
+    /// An address of a link that is down or not known.
+    NoLink,
+    /// Only a default route, which may not be used for it.
+    OnlyDefault,
+    Nowhere,
+}
+
+/// How a next hop is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHopWay {
+    pub next_hop: NextHop,
+    pub way: Way,
+    /// 0 when connected, else the metric of the route.
+    pub cost: u32,
+    /// None: it is not reached.
+    pub resolved: Vec<ResolvedHop>,
+}
+
+/// A route of someone else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignRoute {
+    pub table: u32,
+    pub metric: u32,
+    /// `RTPROT_*`.
+    pub protocol: u8,
+    pub hops: Vec<ResolvedHop>,
+}
+
+/// What the kernel has of a prefix, and how some next hops are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    pub next_hops: Vec<NextHopWay>,
+    /// Ours, one for each table and metric.
+    pub routes: Vec<RouteInfo>,
+    /// In the tables of ours; the lowest metric first.
+    pub foreign: Vec<ForeignRoute>,
+}
+
 /// Figures and health.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FibStatus {

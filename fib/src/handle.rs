@@ -7,8 +7,9 @@ use std::time::Duration;
 use godwit_bgp::NextHop;
 use godwit_netlink::Waker;
 use godwit_rib::FibChange;
+use ipnet::IpNet;
 
-use crate::api::{CheckReport, FibStatus, Full, NextHopInfo, OnStop, RoutePage};
+use crate::api::{CheckReport, FibStatus, Full, NextHopInfo, OnStop, RoutePage, Story};
 
 /// A question that the fib's thread answers between two batches.
 #[derive(Debug)]
@@ -19,6 +20,11 @@ pub(crate) enum Query {
         answer: mpsc::Sender<RoutePage>,
     },
     NextHops(mpsc::Sender<Vec<NextHopInfo>>),
+    Explain {
+        prefix: IpNet,
+        next_hops: Vec<NextHop>,
+        answer: mpsc::Sender<Story>,
+    },
     Check(mpsc::Sender<CheckReport>),
     Status(mpsc::Sender<FibStatus>),
 }
@@ -119,6 +125,15 @@ impl FibHandle {
     /// Every tracked next hop.
     pub fn next_hops(&self) -> Result<Vec<NextHopInfo>, Stopped> {
         self.ask(Query::NextHops)
+    }
+
+    /// What became of a prefix, and how these next hops are reached.
+    pub fn explain(&self, prefix: IpNet, next_hops: Vec<NextHop>) -> Result<Story, Stopped> {
+        self.ask(|answer| Query::Explain {
+            prefix,
+            next_hops,
+            answer,
+        })
     }
 
     /// Dumps the kernel's routes and compares.

@@ -8,7 +8,7 @@ use godwit_netlink::{RouteHop, RouteType, TABLE_LOCAL, TABLE_MAIN};
 use godwit_rib::WeightedHop;
 use ipnet::IpNet;
 
-use crate::api::FibConfig;
+use crate::api::{FibConfig, Way};
 use crate::kernel::Hop;
 use crate::world::{World, around, ends_here};
 
@@ -83,25 +83,53 @@ impl<'a, O: OwnRoutes<'a>> Resolver<'a, O> {
             _ if self.is_local(address) => return Resolution::default(),
             _ => {}
         }
-        let v4 = address.is_ipv4();
-        let longest = if v4 { 32 } else { 128 };
-        let shortest = u8::from(!self.config.via_default);
         waiting.push(next_hop);
-        let mut found = Resolution::default();
-        for length in (shortest..=longest).rev() {
-            if !self.world.foreign.has_length(v4, length) && !self.own.has_length(v4, length) {
-                continue;
-            }
-            let Some(prefix) = around(address, length) else {
-                continue;
-            };
-            if let Some(resolution) = self.at(&prefix, address, waiting) {
-                found = resolution;
-                break;
-            }
-        }
+        let shortest = u8::from(!self.config.via_default);
+        let found = self.longest(address, shortest, waiting);
         waiting.pop();
-        found
+        found.map(|(_, resolution)| resolution).unwrap_or_default()
+    }
+
+    /// The longest match with at least this length.
+    fn longest(
+        &self,
+        address: IpAddr,
+        shortest: u8,
+        waiting: &mut Vec<NextHop>,
+    ) -> Option<(IpNet, Resolution)> {
+        let v4 = address.is_ipv4();
+        let longest: u8 = if v4 { 32 } else { 128 };
+        let mut lengths = (shortest..=longest).rev().filter(|length| {
+            self.world.foreign.has_length(v4, *length) || self.own.has_length(v4, *length)
+        });
+        lengths.find_map(|length| {
+            let prefix = around(address, length)?;
+            Some((prefix, self.at(&prefix, address, waiting)?))
+        })
+    }
+
+    /// The resolution, and what led to it.
+    pub fn way(&self, next_hop: NextHop) -> (Way, Resolution) {
+        if let Some(found) = self.link_local(next_hop) {
+            return (Way::Link, found);
+        }
+        let address = next_hop.address();
+        match address {
+            IpAddr::V6(a) if a.is_unicast_link_local() => {
+                return (Way::NoLink, Resolution::default());
+            }
+            _ if self.is_local(address) => return (Way::Ourselves, Resolution::default()),
+            _ => {}
+        }
+        let waiting = &mut vec![next_hop];
+        let shortest = u8::from(!self.config.via_default);
+        match self.longest(address, shortest, waiting) {
+            Some((prefix, resolution)) => (Way::Route(prefix), resolution),
+            None if shortest > 0 && self.longest(address, 0, waiting).is_some() => {
+                (Way::OnlyDefault, Resolution::default())
+            }
+            None => (Way::Nowhere, Resolution::default()),
+        }
     }
 
     /// The routes of one prefix, best metric first. None: go on with a shorter one.

@@ -99,7 +99,7 @@ fn cursor(bytes: &[u8]) -> Result<u64, Status> {
     }
 }
 
-fn message(route: &RouteInfo) -> v1::FibRoute {
+pub fn message(route: &RouteInfo) -> v1::FibRoute {
     let (state, error) = match route.state {
         RouteState::Installed => (v1::FibState::Installed, String::new()),
         RouteState::Pending => (v1::FibState::Pending, String::new()),
@@ -126,7 +126,7 @@ fn message(route: &RouteInfo) -> v1::FibRoute {
     }
 }
 
-fn hop(hop: &ResolvedHop) -> v1::FibHop {
+pub fn hop(hop: &ResolvedHop) -> v1::FibHop {
     v1::FibHop {
         via: hop.via.to_string(),
         interface: hop.interface.clone(),

@@ -1,11 +1,13 @@
 //! Routes as people read them.
 
 use godwit_proto::text;
+use godwit_proto::v1::fib_route::Kind;
 use godwit_proto::v1::{
     Attributes, ExplainRouteResponse, LookupRouteResponse, Origin, Path, RouteBatch,
 };
 
 use crate::failure::Failure;
+use crate::fib;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
@@ -198,6 +200,8 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
         ]);
     }
     out.table(&mut table)?;
+    resolutions(answer, out)?;
+    kernel(answer, out)?;
     if answer.announcements.is_empty() {
         return Ok(());
     }
@@ -213,6 +217,74 @@ pub fn explanation(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), F
             Cell::new(with_id(told, a.path_id), tone),
             or_dash(&a.export_rule).into(),
             or_dash(&a.reason).into(),
+        ]);
+    }
+    out.table(&mut table)
+}
+
+/// How each next hop is reached.
+fn resolutions(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), Failure> {
+    let mut table = Table::new(&["NEXT HOP", "ROUTE", "COST", "VIA"]);
+    let mut shown: Vec<String> = Vec::new();
+    for c in &answer.candidates {
+        let hop = next_hop(&c.attributes.clone().unwrap_or_default());
+        let Some(resolution) = c.resolution.as_ref().filter(|_| !shown.contains(&hop)) else {
+            continue;
+        };
+        let reached = resolution.unreachable.is_empty();
+        table.row([
+            hop.as_str().into(),
+            or_dash(&resolution.route).into(),
+            number(reached.then_some(resolution.cost)).into(),
+            match reached {
+                true => fib::hops(&resolution.resolved).into(),
+                false => Cell::new(&resolution.unreachable, Tone::Bad),
+            },
+        ]);
+        shown.push(hop);
+    }
+    if shown.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    out.table(&mut table)
+}
+
+/// What stands in the kernel's tables, ours first.
+fn kernel(answer: &ExplainRouteResponse, out: &mut Out) -> Result<(), Failure> {
+    let none = &answer.no_kernel_route;
+    if !none.is_empty() {
+        out.line("")?;
+        out.line(format!("no kernel route of ours: {none}"))?;
+    }
+    if answer.kernel.is_empty() && answer.foreign.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&["KERNEL ROUTE OF", "TABLE", "METRIC", "VIA", "STATE"]);
+    for ours in &answer.kernel {
+        let via = match ours.kind() {
+            Kind::Blackhole => "blackhole".into(),
+            _ => fib::hops(&ours.resolved),
+        };
+        table.row([
+            "godwit".into(),
+            fib::table_name(ours.table).into(),
+            ours.metric.to_string().into(),
+            or_dash(via).into(),
+            fib::state(ours),
+        ]);
+    }
+    for other in &answer.foreign {
+        table.row([
+            other.protocol.as_str().into(),
+            fib::table_name(other.table).into(),
+            other.metric.to_string().into(),
+            or_dash(fib::hops(&other.hops)).into(),
+            match other.wins {
+                true => Cell::new("wins over ours", Tone::Warn),
+                false => Cell::new("behind ours", Tone::Dim),
+            },
         ]);
     }
     out.table(&mut table)

@@ -360,12 +360,23 @@ fn a_wrong_file_exits_1_and_shows_the_place() {
 
 /// Two paths, of which the second lost, and two peers.
 fn story() -> ExplainRouteResponse {
+    let hop = |interface: &str| FibHop {
+        via: "10.0.0.254".into(),
+        interface: interface.into(),
+        weight: 1,
+    };
     let candidate = |peer: &str, rule: &str| Candidate {
         peer: peer.into(),
         attributes: batch(&[]).attributes,
         path: Some(Path::default()),
         next_hop_reachable: true,
         import_rule: rule.into(),
+        resolution: Some(Resolution {
+            route: "10.0.0.0/24".into(),
+            resolved: vec![hop("eth1")],
+            cost: 20,
+            unreachable: String::new(),
+        }),
         ..Candidate::default()
     };
     let mut best = candidate("10.0.0.1", "from-tor rule 2");
@@ -398,6 +409,23 @@ fn story() -> ExplainRouteResponse {
                 ..Announcement::default()
             },
         ],
+        kernel: vec![FibRoute {
+            prefix: "10.1.0.0/16".into(),
+            resolved: vec![hop("eth1")],
+            state: FibState::Refused as i32,
+            error: "File exists".into(),
+            table: 254,
+            metric: 10103,
+            ..FibRoute::default()
+        }],
+        foreign: vec![ForeignRoute {
+            protocol: "static".into(),
+            table: 254,
+            metric: 5,
+            hops: vec![hop("eth2")],
+            wins: true,
+        }],
+        no_kernel_route: String::new(),
     }
 }
 
@@ -423,6 +451,21 @@ fn an_explanation_tells_both_values_and_the_rules_in_and_out() {
         .collect();
     assert_eq!(told, ["10.0.0.3", "advertised", "to-tor rule 1", "-"]);
     assert!(run.stdout.contains("it came from there"));
+    let cells = |start: &str| {
+        let line = line(start);
+        let cells = line.split("  ").map(str::trim);
+        let cells = cells.filter(|cell| !cell.is_empty()).map(str::to_owned);
+        cells.collect::<Vec<_>>()
+    };
+    let via = "10.0.0.254 eth1";
+    assert_eq!(
+        cells("10.0.0.254 "),
+        ["10.0.0.254", "10.0.0.0/24", "20", via]
+    );
+    let ours = ["godwit", "main", "10103", via, "refused: File exists"];
+    assert_eq!(cells("godwit "), ours);
+    let other = ["static", "main", "5", "10.0.0.254 eth2", "wins over ours"];
+    assert_eq!(cells("static "), other);
     let json = place.run("-o json route explain 10.1.0.0/16").json();
     let lost = &json["candidates"][1];
     assert_eq!(lost["value"], "3");

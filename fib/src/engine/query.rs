@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use crate::api::{FibSink, FibStatus, NextHopInfo, ResolvedHop, RouteInfo, RoutePage, RouteState};
-use crate::engine::Engine;
+use godwit_bgp::NextHop;
+use ipnet::IpNet;
+
+use crate::api::{
+    FibSink, FibStatus, ForeignRoute, NextHopInfo, NextHopWay, ResolvedHop, RouteInfo, RoutePage,
+    RouteState, Story,
+};
+use crate::engine::{Engine, Own};
 use crate::handle::Query;
 use crate::kernel::{Hop, Kernel};
 use crate::place::{Place, Spot};
+use crate::resolve::{Resolution, Resolver};
 use crate::route::{Route, Target, Trouble};
 
 /// Routes a page at most, whatever is asked for.
@@ -26,6 +33,13 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             }
             Query::NextHops(answer) => {
                 let _ = answer.send(self.next_hop_infos());
+            }
+            Query::Explain {
+                prefix,
+                next_hops,
+                answer,
+            } => {
+                let _ = answer.send(self.story(prefix, &next_hops));
             }
             Query::Check(answer) => match self.check(now) {
                 Ok(report) => {
@@ -106,6 +120,62 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             .collect();
         infos.sort_by_key(|info| info.next_hop);
         infos
+    }
+
+    pub(super) fn story(&self, prefix: IpNet, next_hops: &[NextHop]) -> Story {
+        let own = Own {
+            routes: &self.routes,
+            groups: &self.groups,
+            places: &self.world.places,
+        };
+        let resolver = Resolver {
+            world: &self.world,
+            own: &own,
+            config: &self.config,
+        };
+        let way = |next_hop: &NextHop| {
+            let (way, Resolution { cost, hops }) = resolver.way(*next_hop);
+            NextHopWay {
+                next_hop: *next_hop,
+                way,
+                cost,
+                resolved: self.hops(&hops),
+            }
+        };
+        let spots = self.world.places.spots(prefix);
+        let routes = spots.filter_map(|spot| Some(self.info(&spot, self.routes.find(&spot)?)));
+        let routes: Vec<RouteInfo> = routes.collect();
+        let foreign = self.world.foreign.at(&prefix).iter();
+        let foreign = foreign.filter(|r| {
+            r.key.table == self.config.table || routes.iter().any(|ours| ours.table == r.key.table)
+        });
+        let mut foreign: Vec<ForeignRoute> = foreign.map(|r| self.foreign(r)).collect();
+        foreign.sort_by_key(|route| (route.table, route.metric));
+        Story {
+            next_hops: next_hops.iter().map(way).collect(),
+            routes,
+            foreign,
+        }
+    }
+
+    fn foreign(&self, route: &godwit_netlink::Route) -> ForeignRoute {
+        let hops = self.world.hops(route);
+        let hops: Vec<(Hop, u16)> = (hops.iter())
+            .map(|hop| {
+                let hop_of = Hop {
+                    via: hop.via.unwrap_or(route.key.prefix.addr()),
+                    interface: hop.interface,
+                    on_link: hop.on_link,
+                };
+                (hop_of, hop.weight)
+            })
+            .collect();
+        ForeignRoute {
+            table: route.key.table,
+            metric: route.key.metric,
+            protocol: route.key.protocol,
+            hops: self.hops(&hops),
+        }
     }
 
     fn status(&self, queued: usize) -> FibStatus {

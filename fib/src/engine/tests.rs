@@ -13,6 +13,7 @@ use godwit_rib::{FibAck, RouteChange};
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::{RouteState, Way};
 use crate::kernel::RouteTo;
 
 const ETH0: u32 = 2;
@@ -464,6 +465,46 @@ fn a_link_local_next_hop_without_a_link_is_not_guessed() {
     bench.hops("192.0.2.0/24", 1);
     bench.settle();
     assert_eq!(bench.ack("192.0.2.0/24").error, Some(libc::ENETUNREACH));
+}
+
+#[test]
+fn the_way_to_a_next_hop_is_told_with_its_route_or_the_reason_why_not() {
+    let mut fake = Fake::default();
+    for index in [ETH0, ETH1] {
+        fake.links.insert(index, link(index));
+    }
+    fake.foreign = vec![on_link("10.0.0.0/24", ETH0), on_link("0.0.0.0/0", ETH1)];
+    let mut bench = Bench::over(Shared(Rc::new(RefCell::new(fake))));
+    bench.engine.config.via_default = false;
+    bench.define(1, &["10.0.0.1"]);
+    bench.hops("192.0.2.0/24", 1);
+    bench.settle();
+    let asked = [
+        "10.0.0.1",
+        "192.0.2.7",
+        "198.51.100.1",
+        "224.0.0.1",
+        "fe80::1",
+    ];
+    let asked = asked.map(|text| NextHop::from(text.parse::<IpAddr>().unwrap()));
+    let story = bench.engine.story("192.0.2.0/24".parse().unwrap(), &asked);
+    let ways: Vec<_> = (story.next_hops.iter())
+        .map(|found| (found.way, !found.resolved.is_empty()))
+        .collect();
+    let route = |text: &str| Way::Route(text.parse().unwrap());
+    assert_eq!(
+        ways,
+        [
+            (route("10.0.0.0/24"), true),
+            (route("192.0.2.0/24"), true),
+            (Way::OnlyDefault, false),
+            (Way::Ourselves, false),
+            (Way::NoLink, false),
+        ]
+    );
+    assert_eq!(story.routes[0].state, RouteState::Installed);
+    assert_eq!(story.routes.len(), 1);
+    assert!(story.foreign.is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use godwit_tests::bird::Bird;
 use godwit_tests::godwit::Godwit;
 use godwit_tests::router::{Announce, Neighbour, Router, RouterSpec};
-use godwit_tests::{Lab, wait_for};
+use godwit_tests::{Host, Lab, wait_for};
 use serde_json::Value;
 
 use crate::transport::{Pair, Place, configuration, signs};
@@ -175,6 +175,7 @@ fn an_address_of_a_range_that_has_not_called_is_known_as_such() {
 struct Story {
     us: Godwit,
     birds: Vec<Bird>,
+    us_host: Host,
     _lab: Lab,
 }
 
@@ -252,6 +253,7 @@ impl Story {
         Story {
             us,
             birds,
+            us_host,
             _lab: lab,
         }
     }
@@ -302,4 +304,33 @@ fn a_loser_is_told_with_both_values_and_every_peer_with_its_rule() {
         text.contains("lost by AS path length (3 > 1 of 10.0.0.2)"),
         "{text}"
     );
+}
+
+#[test]
+fn the_way_to_each_next_hop_and_who_wins_in_the_kernel_are_told() {
+    let story = Story::start();
+    let explained = |what: &str, done: &dyn Fn(&Value) -> bool| {
+        wait_for(what, || Some(story.told()).filter(|told| done(told)))
+    };
+    let told = explained("our route in the kernel", &|told| {
+        told["kernel"][0]["state"] == "FIB_STATE_INSTALLED"
+    });
+    let way = &told["candidates"][0]["resolution"];
+    assert_eq!(way["route"], "10.0.0.0/24", "{told}");
+    assert_eq!(way["resolved"][0]["via"], "10.0.0.2", "{told}");
+    let foreign = told["foreign"].as_array();
+    assert!(foreign.is_none_or(Vec::is_empty), "{told}");
+    let by_hand = [
+        "route", "add", PREFIX, "via", "10.0.0.4", "metric", "5", "proto", "static",
+    ];
+    story.us_host.ip(&by_hand);
+    let told = explained("the other's route", &|told| !told["foreign"][0].is_null());
+    let other = &told["foreign"][0];
+    assert_eq!(other["protocol"], "static", "{told}");
+    assert_eq!(other["wins"], true, "{told}");
+    let text = story
+        .us
+        .cli(&["route", "explain", PREFIX])
+        .expect("a story");
+    assert!(text.contains("wins over ours"), "{text}");
 }

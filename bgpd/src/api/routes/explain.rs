@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use godwit_bgp::attrs::AttrsRef;
-use godwit_bgp::{PathId, RouterId};
+use godwit_bgp::{NextHop, PathId, RouterId};
 use godwit_proto::v1;
 use godwit_rib::{ExplainedPath, Explanation, LOCAL_WEIGHT, PathFate, PeerId, Rib, Step, WhyNot};
 use ipnet::IpNet;
@@ -14,8 +14,12 @@ use super::batch::{errno, name, rejected_by};
 use crate::api::convert;
 use crate::clock;
 
-/// None: the prefix has no path.
-pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
+/// With the next hop of each candidate that needs one. None: the
+/// prefix has no path.
+pub fn read(
+    rib: &mut Rib,
+    prefix: IpNet,
+) -> Option<(v1::ExplainRouteResponse, Vec<Option<NextHop>>)> {
     let mut story = rib.explain(prefix)?;
     story.paths.sort_by_key(|path| order(&path.fate));
     let named = |id| name(rib.peer_spec(id), id);
@@ -44,11 +48,20 @@ pub fn read(rib: &mut Rib, prefix: IpNet) -> Option<v1::ExplainRouteResponse> {
                 _ => String::new(),
             },
         });
-    Some(v1::ExplainRouteResponse {
+    let next_hops = (story.paths.iter())
+        .map(|path| {
+            let attrs = attrs(path);
+            let asked = path.peer != PeerId::LOCAL && !attrs.local().blackhole;
+            asked.then_some(attrs.next_hop)
+        })
+        .collect();
+    let told = v1::ExplainRouteResponse {
         prefix: story.prefix.to_string(),
         candidates,
         announcements: told.chain(not_told).collect(),
-    })
+        ..v1::ExplainRouteResponse::default()
+    };
+    Some((told, next_hops))
 }
 
 /// Best first, then in the order in which they lost, latest first.
@@ -107,6 +120,7 @@ fn candidate(
         value: comparison.own,
         lost_to_value: comparison.other,
         import_rule: (path.rule.as_ref()).map_or_else(String::new, ToString::to_string),
+        resolution: None,
     }
 }
 

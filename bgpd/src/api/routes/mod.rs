@@ -4,6 +4,7 @@
 mod batch;
 mod explain;
 mod filter;
+mod kernel;
 mod page;
 mod watch;
 
@@ -114,10 +115,11 @@ impl v1::routes_server::Routes for Service {
         let prefix = self.find(target).await?;
         let rib = self.control.rib();
         let story = rib.query(move |rib| explain::read(rib, prefix)).await?;
-        let story = story.ok_or_else(|| {
+        let (mut story, next_hops) = story.ok_or_else(|| {
             let text = format!("no route to {target} any more");
             error::because(Code::NotFound, "NO_SUCH_ROUTE", text)
         })?;
+        kernel::tell(&self.control, prefix, &next_hops, &mut story).await;
         Ok(Response::new(story))
     }
 
