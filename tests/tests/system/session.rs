@@ -24,7 +24,7 @@ fn comes_up_when_only_they_connect<R: Router>() {
     duo.wait_established();
 }
 
-fn comes_up_once_and_stays_when_both_connect<R: Router>() {
+pub fn comes_up_once_and_stays_when_both_connect<R: Router>() {
     let duo: Duo<R> = Duo::start(Options::default());
     duo.wait_established();
     let us = Duo::<R>::us_address();
