@@ -62,6 +62,9 @@ pub struct Debts {
     /// Of `changed`, by destination and slot: paths that it may hold under their
     /// identifiers, and is to hold no more unless they are advertised again.
     gone: [BTreeSet<(u32, u32)>; 2],
+    /// Where to go on: destinations that change all the time must not come
+    /// before all others each time.
+    from: [u32; 2],
 }
 
 impl Debts {
@@ -90,9 +93,17 @@ impl Debts {
         self.changed[family].is_empty() && self.resend[family].is_empty()
     }
 
-    /// The next destination of this family that is owed, from `from` on, and
-    /// whether it may have to be withdrawn.
-    pub fn next(&self, family: usize, from: u32) -> Option<(u32, bool)> {
+    /// The destination of this family that is owed and has its turn, of those
+    /// that may be settled now, and whether it may have to be withdrawn.
+    pub fn next(&self, family: usize, now: impl Fn(u32) -> bool) -> Option<(u32, bool)> {
+        let after = |from| self.after(family, from).filter(|(dest, _)| now(*dest));
+        match self.from[family] {
+            0 => after(0),
+            from => after(from).or_else(|| after(0)),
+        }
+    }
+
+    fn after(&self, family: usize, from: u32) -> Option<(u32, bool)> {
         let changed = self.changed[family].next(from);
         let resend = self.resend[family].next(from);
         match (changed, resend) {
@@ -106,6 +117,7 @@ impl Debts {
     pub fn settle(&mut self, family: usize, dest: u32) {
         self.changed[family].clear(dest);
         self.resend[family].clear(dest);
+        self.from[family] = dest + 1;
     }
 
     /// What was said to be gone of a destination, and is said no more.

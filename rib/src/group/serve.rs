@@ -14,7 +14,7 @@ use crate::interner::AttrId;
 use crate::peers::Peer;
 use crate::ring::Mark;
 
-/// Destinations encoded at once for a detached member.
+/// Destinations of a family encoded at once for a detached member.
 const SLICE: usize = 2048;
 
 impl Group {
@@ -175,20 +175,17 @@ impl Group {
             family,
             attr,
         };
-        let mut taken = 0;
+        let mut any = false;
         for family in Family::ALL {
             let f = family.index();
             let output = &self.output[f];
-            let mut from = 0;
-            while taken < SLICE
-                && let Some((dest, changed)) = debts.next(f, from)
-            {
-                let mark = Mark::new(family, dest);
-                if end.is_some_and(|end| mark >= end) {
+            for _ in 0..SLICE {
+                let settled = |dest| end.is_none_or(|end| Mark::new(family, dest) < end);
+                let Some((dest, changed)) = debts.next(f, settled) else {
                     break;
-                }
-                taken += 1;
-                from = dest + 1;
+                };
+                let mark = Mark::new(family, dest);
+                any = true;
                 debts.settle(f, dest);
                 if output.has_several() {
                     let mut gone = debts.take_gone(f, dest);
@@ -209,7 +206,7 @@ impl Group {
                 }
             }
         }
-        if taken == 0 {
+        if !any {
             return None;
         }
         let mut bytes = BytesMut::new();

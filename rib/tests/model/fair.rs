@@ -141,3 +141,28 @@ fn what_a_peer_left_goes_while_routes_change_without_pause() {
     churn.world.settle();
     churn.world.compare("after it");
 }
+
+#[test]
+fn a_slow_late_member_is_sent_what_does_not_change_too() {
+    let mut world = world();
+    let source = world.up(spec(1, SessionKind::InternalClient));
+    let quick = world.up(spec(2, SessionKind::InternalClient));
+    // More than a member that reads little is made frames of at once.
+    let (changing, stable) = (nets(0, 3000), nets(3000, 100));
+    world.announce(source, &changing, &inside(via(1, 1), 100));
+    world.announce(source, &stable, &inside(via(1, 1), 100));
+    world.settle();
+    let late = world.up(spec(3, SessionKind::InternalClient));
+    for round in 0..4 {
+        let attrs = inside(via(1, 2 + round), 100);
+        world.announce(source, &changing, &attrs);
+        while world.rib.work(64) {}
+        world.events();
+        world.poll(late, 1);
+        while world.poll(quick, 1 << 20) {}
+    }
+    let remote = &world.remotes[&late.0];
+    assert!(stable.iter().all(|net| remote.route(*net).is_some()));
+    world.settle();
+    world.compare("after it");
+}
