@@ -334,3 +334,26 @@ fn the_way_to_each_next_hop_and_who_wins_in_the_kernel_are_told() {
         .expect("a story");
     assert!(text.contains("wins over ours"), "{text}");
 }
+
+#[test]
+fn preferences_and_router_ids_are_told_with_both_values() {
+    let story = Story::start();
+    story.told();
+    // With a rule before the one that lets all in.
+    let decides = |step: &str, rule: &str| {
+        let rule = format!("[[policy.route.in]]\n{rule}\nthen = \"accept\"\n");
+        let at = STORY.find("[[policy.route.in]]").expect("the policy");
+        let (head, rest) = STORY.split_at(at);
+        story.us.reload(&format!("{head}{rule}{rest}"));
+        let told = wait_for(step, || {
+            let told = story.us.json(&["route", "explain", PREFIX]);
+            (told["candidates"][1]["lost_at"] == step).then_some(told)
+        });
+        told["candidates"][1]["detail"].clone()
+    };
+    let rule = "match = { neighbour = 65003 }\nset = { local-pref = 200 }";
+    assert_eq!(decides("local preference", rule), "100 < 200 of 10.0.0.3");
+    let rule = "match = { neighbour = 65002 }\nset = { prepend = 2 }";
+    let detail = "10.0.0.3 > 10.0.0.2 of 10.0.0.2";
+    assert_eq!(decides("router id", rule), detail);
+}
