@@ -342,6 +342,10 @@ fn routers_hear_each_other_on_their_link() {
             from: expected.unwrap(),
             lifetime: 0
         }));
-        assert!(one.receive().is_err(), "we hear ourselves");
+        while let Ok(message) = one.receive() {
+            // The kernel solicits, too, once an address of the other end is ready.
+            let own = matches!(message, Some(Heard::Advertisement { .. }));
+            assert!(!own, "we hear ourselves");
+        }
     });
 }
