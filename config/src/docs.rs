@@ -7,7 +7,7 @@ use crate::schema::{ROOT, SECTIONS, Section, Status};
 
 const INTRO: &str = "# Configuration
 
-<!-- Made from config/src/schema.rs: `GODWIT_BLESS=1 cargo test -p godwit-config reference` writes it anew. -->
+<!-- Made from config/src/schema: `GODWIT_BLESS=1 cargo test -p godwit-config reference` writes it anew. -->
 
 One TOML file, by default `/etc/godwit/godwit.toml`. This is enough:
 
