@@ -7,7 +7,7 @@ use godwit_bgp::{SendPaths, SessionKind};
 use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibConfig};
-use crate::interner::{Interner, Key};
+use crate::interner::{AttrId, Interner, Key};
 use crate::path::Paths;
 use crate::peers::Briefs;
 use crate::slab::NONE;
@@ -68,6 +68,7 @@ pub struct Candidate<'a> {
     pub path: u32,
     pub peer: PeerId,
     pub kind: SessionKind,
+    pub attr: AttrId,
     pub key: &'a Key,
     pub igp_cost: u32,
 }
@@ -114,6 +115,7 @@ impl<'a> View<'a> {
             path: id,
             peer: path.peer,
             kind: brief.kind,
+            attr: path.attr,
             key,
             igp_cost,
         })
@@ -208,33 +210,38 @@ impl<'a> View<'a> {
     }
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The paths to use at once (best first, then as ties would be broken),
     /// with different next hops, as many as the configuration allows. Empty
     /// when there is no best path.
     pub fn multipath(&self, head: u32, config: &RibConfig) -> SmallVec<[u32; 8]> {
-        let mut equal = Candidates::new();
-        self.candidates(head, &mut equal);
+        let mut all = Candidates::new();
+        self.candidates(head, &mut all);
+        let used = self.used_at_once(all, config);
+        used.iter().map(|c| c.path).collect()
+    }
+
+    fn used_at_once(&self, mut equal: Candidates<'a>, config: &RibConfig) -> Candidates<'a> {
         self.merit(&mut equal, |_, _| ());
         let mut rest = equal.clone();
         self.break_tie(&mut equal, |_, _| ());
         let Some(best) = equal.first().copied() else {
-            return SmallVec::new();
+            return Candidates::new();
         };
         let max = match best.kind {
             _ if best.peer == PeerId::LOCAL => 1,
             SessionKind::External => config.max_paths_external,
             SessionKind::Internal | SessionKind::InternalClient => config.max_paths_internal,
         };
-        let mut used: SmallVec<[u32; 8]> = SmallVec::from_slice(&[best.path]);
-        let next_hop = |path: u32| self.attrs.next_hop_id(self.paths.at(path).attr);
+        let mut used = Candidates::from_slice(&[best]);
+        let next_hop = |c: &Candidate<'_>| self.attrs.next_hop_id(c.attr);
         rest.retain(|c| c.path != best.path && self.may_join(c, &best, config));
         while used.len() < usize::from(max) && !rest.is_empty() {
             let mut round = rest.clone();
             self.break_tie(&mut round, |_, _| ());
-            let next = round[0].path;
-            rest.retain(|c| c.path != next);
-            if !used.iter().any(|path| next_hop(*path) == next_hop(next)) {
+            let next = round[0];
+            rest.retain(|c| c.path != next.path);
+            if !used.iter().any(|c| next_hop(c) == next_hop(&next)) {
                 used.push(next);
             }
         }
@@ -245,29 +252,37 @@ impl View<'_> {
     /// export has its say: in no order.
     pub fn chosen(&self, head: u32, send: SendPaths, config: &RibConfig) -> SmallVec<[u32; 8]> {
         let mut all = Candidates::new();
+        self.candidates(head, &mut all);
+        let chosen = self.chosen_of(all, send, config);
+        chosen.iter().map(|c| c.path).collect()
+    }
+
+    /// The same of these.
+    pub fn chosen_of(
+        &self,
+        all: Candidates<'a>,
+        send: SendPaths,
+        config: &RibConfig,
+    ) -> Candidates<'a> {
         match send {
-            SendPaths::Ecmp => return self.multipath(head, config),
-            SendPaths::All => self.candidates(head, &mut all),
-            SendPaths::Best(n) => {
-                self.candidates(head, &mut all);
-                if all.len() > usize::from(n.get()) {
-                    return self.ranked(all, n.get().into());
-                }
+            SendPaths::Ecmp => self.used_at_once(all, config),
+            SendPaths::Best(n) if all.len() > usize::from(n.get()) => {
+                self.ranked(all, n.get().into())
             }
+            SendPaths::All | SendPaths::Best(_) => all,
         }
-        all.iter().map(|c| c.path).collect()
     }
 
     /// The best so many: each is what the decision would choose if those before
     /// it were not there.
-    fn ranked(&self, mut all: Candidates<'_>, n: usize) -> SmallVec<[u32; 8]> {
-        let mut ranked = SmallVec::new();
+    fn ranked(&self, mut all: Candidates<'a>, n: usize) -> Candidates<'a> {
+        let mut ranked = Candidates::new();
         while ranked.len() < n && !all.is_empty() {
             let mut round = all.clone();
             self.merit(&mut round, |_, _| ());
             self.break_tie(&mut round, |_, _| ());
-            let next = round[0].path;
-            all.retain(|c| c.path != next);
+            let next = round[0];
+            all.retain(|c| c.path != next.path);
             ranked.push(next);
         }
         ranked
@@ -279,7 +294,7 @@ impl View<'_> {
     /// a copy of the best one itself. With next-hop-self on both reflectors each
     /// would send half of the traffic to the other: a loop.
     fn may_join(&self, c: &Candidate<'_>, best: &Candidate<'_>, config: &RibConfig) -> bool {
-        let as_path = |c: &Candidate<'_>| self.attrs.attrs(self.paths.at(c.path).attr).as_path();
+        let as_path = |c: &Candidate<'_>| self.attrs.attrs(c.attr).as_path();
         c.key.cluster_len == best.key.cluster_len
             && (config.multipath_relax
                 || match best.kind {

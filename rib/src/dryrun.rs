@@ -1,27 +1,42 @@
-//! What other specs of peers would make of the routes that are there: counted
+//! What another configuration would make of the routes that are there: counted
 //! over the table in slices, and nothing of it done.
 //!
 //! Each destination is judged and decided as it would be, from the paths as they
 //! are when the count comes by. Of each update group (as the peers would be
-//! grouped) what it is sent of the best path is compared with what it would be.
+//! grouped) what it is sent is compared with what it would be. Where aggregates
+//! or conditions ask what there is, a pass before that counts it.
+
+mod cells;
+mod paths;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use foldhash::quality::RandomState;
 use godwit_bgp::{Asn, Family};
-use smallvec::SmallVec;
+use hashbrown::{HashMap, HashSet};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::api::{DryRunCounts, DryRunResult, PeerId, PeerSpec};
+use crate::aggregate;
+use crate::api::{
+    DefaultOriginate, DryRunCounts, DryRunResult, LocalRoute, PeerId, PeerSpec, Proposal, RibConfig,
+};
 use crate::core::Core;
-use crate::decide::{Candidate, Candidates};
 use crate::export::Export;
 use crate::group::{GroupKey, Groups};
-use crate::import::{ClassId, Imports, pick};
+use crate::import::{ClassId, Imports};
 use crate::interner::AttrId;
-use crate::path::Path;
+use crate::path::{Path, Verdict};
+use crate::presence::{PRESENT, WITH_PATH};
 use crate::rib::Rib;
 use crate::ring::Mark;
 use crate::slab::NONE;
+use cells::{Cell, Site, World};
+use paths::{NEW, Offer, Other, Others};
+use standing::Standing;
+
+type Set<T> = HashSet<T, RandomState>;
 
 /// A count under way; see [`Rib::dry_run`].
 #[derive(Debug)]
@@ -29,12 +44,22 @@ pub struct DryRun {
     /// By peer; those of which the spec would be another.
     subjects: BTreeMap<PeerId, Subject>,
     imports: Imports,
+    config: RibConfig,
+    originated: HashMap<IpNet, LocalRoute, RandomState>,
+    withdrawn: Set<IpNet>,
+    standing: Standing,
+    /// Prefixes to be looked at whether the table has them or not.
+    asked: Vec<IpNet>,
+    /// Of those, what this pass has not come by.
+    pending: Set<IpNet>,
     /// Peers that are sent the same, and would be.
     cells: Vec<Cell>,
     /// Whom the cells were made of: each with the group it was in.
     made_of: Vec<(PeerId, Option<u32>)>,
     counts: BTreeMap<PeerId, (IpAddr, DryRunCounts)>,
+    pass: Pass,
     at: Option<Mark>,
+    looked_at: u64,
     prefixes: u64,
     best_changed: u64,
     /// End of the change ring when the count began.
@@ -42,15 +67,23 @@ pub struct DryRun {
     changed_meanwhile: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Counts what aggregates and conditions ask about.
+    Standing,
+    Routes,
+    Done,
+}
+
 #[derive(Debug)]
 enum Subject {
     /// It would go, with its routes.
     Gone,
-    Other(Box<Other>),
+    Other(Box<Changed>),
 }
 
 #[derive(Debug)]
-struct Other {
+struct Changed {
     /// As it is now; where it has changed since, the count is off.
     now: PeerSpec,
     spec: PeerSpec,
@@ -60,46 +93,49 @@ struct Other {
     other_source: bool,
 }
 
-#[derive(Debug)]
-struct Cell {
-    group: u32,
-    key: GroupKey,
-    /// `None`: what the group does now.
-    export: Option<Box<Export>>,
-    members: Vec<PeerId>,
-    /// Of a member that is not the source.
-    common: Tally,
-    /// What sources differ from that by.
-    apart: BTreeMap<PeerId, Tally>,
+/// What of the configuration an export looks at.
+fn seen_by_export(config: &RibConfig) -> impl PartialEq + use<> {
+    let RibConfig {
+        asn,
+        router_id,
+        cluster_id,
+        drain,
+        ..
+    } = *config;
+    (asn, router_id, cluster_id, drain)
 }
 
-/// Newly advertised, withdrawn, advertised otherwise.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally([i64; 3]);
-
-impl Tally {
-    fn add(&mut self, old: Option<AttrId>, new: Option<AttrId>, count: i64) {
-        let at = match (old, new) {
-            (None, Some(_)) => 0,
-            (Some(_), None) => 1,
-            (Some(old), Some(new)) if old != new => 2,
-            _ => return,
-        };
-        self.0[at] += count;
-    }
+/// What of it decides which paths are used at once.
+fn multipath(config: &RibConfig) -> impl PartialEq + use<> {
+    let RibConfig {
+        max_paths_external,
+        max_paths_internal,
+        multipath_relax,
+        ..
+    } = *config;
+    (max_paths_external, max_paths_internal, multipath_relax)
 }
-
-/// A best path: whose, and with which attributes.
-type Best = Option<(PeerId, AttrId)>;
-
-/// Paths that would be judged otherwise; `None`: not accepted.
-type Replaced = SmallVec<[(u32, Option<AttrId>); 4]>;
 
 impl Rib {
-    /// Begins to count what would become of the routes if these peers had these
-    /// specs (as [`set_spec`](Rib::set_spec) takes them), and others went.
-    pub fn dry_run(&self, specs: Vec<(PeerId, PeerSpec)>, gone: &[PeerId]) -> DryRun {
+    /// Begins to count what would become of the routes if this were so.
+    pub fn dry_run(&self, proposal: Proposal) -> DryRun {
+        let Proposal {
+            specs,
+            gone,
+            originated,
+            withdrawn,
+            aggregates,
+            config,
+        } = proposal;
         let mut imports = self.imports.empty();
+        let mut specs: BTreeMap<PeerId, PeerSpec> = specs.into_iter().collect();
+        let up = || self.core.peers.iter().filter(|(_, peer)| peer.up);
+        let judge_all = seen_by_export(&config) != seen_by_export(&self.core.config);
+        if judge_all {
+            for (id, peer) in up() {
+                specs.entry(id).or_insert_with(|| peer.spec.clone());
+            }
+        }
         let mut subjects = BTreeMap::new();
         for (id, spec) in specs {
             let Some(peer) = self.core.peers.up(id) else {
@@ -112,24 +148,55 @@ impl Rib {
                 ..spec.clone()
             };
             let other_source = but_policies != *now;
-            let judged = other_source || spec.import != now.import;
+            let judged = judge_all || other_source || spec.import != now.import;
             let import = judged.then(|| Family::ALL.map(|f| imports.join(&spec, f)));
-            let other = Other {
+            let changed = Changed {
                 now: now.clone(),
                 spec,
                 import,
                 other_source,
             };
-            subjects.insert(id, Subject::Other(Box::new(other)));
+            subjects.insert(id, Subject::Other(Box::new(changed)));
         }
         subjects.extend(gone.iter().map(|id| (*id, Subject::Gone)));
+        let now: Vec<&DefaultOriginate> = up()
+            .flat_map(|(_, peer)| peer.spec.default_originate.iter().flatten())
+            .collect();
+        let then = subjects.values().filter_map(|subject| match subject {
+            Subject::Gone => None,
+            Subject::Other(changed) => Some(&changed.spec),
+        });
+        let then: Vec<&DefaultOriginate> = then
+            .flat_map(|spec| spec.default_originate.iter().flatten())
+            .collect();
+        let any_default = !now.is_empty() || !then.is_empty();
+        let conditions = now.into_iter().chain(then).flat_map(|d| &d.when);
+        let standing = Standing::new(&aggregates, conditions);
+        let defaults = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        let asked = originated.iter().map(|route| route.prefix.trunc());
+        let asked = asked.chain(aggregates.iter().map(|aggregate| aggregate.prefix));
+        let asked: Vec<IpNet> = asked
+            .chain(defaults.into_iter().filter(|_| any_default))
+            .collect();
+        let by_prefix = |route: LocalRoute| (route.prefix.trunc(), route);
         DryRun {
             subjects,
             imports,
+            config,
+            originated: originated.into_iter().map(by_prefix).collect(),
+            withdrawn: withdrawn.into_iter().map(|net| net.trunc()).collect(),
+            pass: match standing.is_idle() {
+                true => Pass::Routes,
+                false => Pass::Standing,
+            },
+            standing,
+            pending: asked.iter().copied().collect(),
+            asked,
             cells: Vec::new(),
             made_of: Vec::new(),
             counts: BTreeMap::new(),
             at: Some(Mark::FIRST),
+            looked_at: 0,
             prefixes: 0,
             best_changed: 0,
             began: self.core.ring.end(),
@@ -142,39 +209,75 @@ impl Rib {
     pub fn count(&mut self, run: &mut DryRun, units: usize) -> bool {
         run.settle_cells(&self.core);
         let mut left = units;
-        while let Some(at) = run.at {
+        while run.pass != Pass::Done {
             let looked = left;
-            match self.core.tables.next_live(at, &mut left) {
-                Ok(mark) => {
-                    run.at = Some(mark.successor());
-                    let cost = run.look_at(mark, &mut self.core, &mut self.groups);
-                    left = left.saturating_sub(cost);
+            match run.at {
+                Some(at) => match self.core.tables.next_live(at, &mut left) {
+                    Ok(mark) => {
+                        run.at = Some(mark.successor());
+                        run.looked_at += 1;
+                        let net = self.core.tables.net(mark);
+                        let head = self.core.state(mark).paths;
+                        let asked = !run.pending.is_empty() && run.pending.remove(&net);
+                        if asked || head != NONE {
+                            let cost = run.look_at(net, head, &mut self.core, &mut self.groups);
+                            left = left.saturating_sub(cost);
+                        }
+                    }
+                    Err(next) => run.at = next,
+                },
+                None => {
+                    run.finish_pass(&mut self.core, &mut self.groups);
+                    left = left.saturating_sub(run.asked.len().max(1));
                 }
-                Err(next) => run.at = next,
             }
             if left == 0 || looked == 0 {
                 break;
             }
         }
         run.changed_meanwhile = self.core.ring.end() - run.began;
-        run.at.is_some()
+        run.pass != Pass::Done
     }
 }
 
 impl DryRun {
-    /// Prefixes looked at so far.
-    pub fn prefixes(&self) -> u64 {
-        self.prefixes
+    /// Prefixes looked at so far, each as often as there are
+    /// [passes](Self::passes).
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at
+    }
+
+    /// How often each prefix is looked at.
+    pub fn passes(&self) -> u64 {
+        if self.standing.is_idle() { 1 } else { 2 }
     }
 
     /// What came out; of a count that was not finished, so far.
     pub fn result(mut self) -> DryRunResult {
         self.take_tallies();
         DryRunResult {
-            peers: self.counts.into_values().collect(),
+            peers: (self.counts.into_iter())
+                .map(|(id, (address, counts))| (id, address, counts))
+                .collect(),
             prefixes: self.prefixes,
             best_changed: self.best_changed,
             changed_meanwhile: self.changed_meanwhile,
+        }
+    }
+
+    /// Looks at what the table does not have, and goes on to the next pass.
+    fn finish_pass(&mut self, core: &mut Core, groups: &mut Groups) {
+        for net in std::mem::take(&mut self.pending) {
+            self.look_at(net, NONE, core, groups);
+        }
+        match self.pass {
+            Pass::Standing => {
+                self.standing.settle();
+                self.pass = Pass::Routes;
+                self.at = Some(Mark::FIRST);
+                self.pending = self.asked.iter().copied().collect();
+            }
+            Pass::Routes | Pass::Done => self.pass = Pass::Done,
         }
     }
 
@@ -200,11 +303,12 @@ impl DryRun {
         self.made_of = now().collect();
         self.subjects.retain(|id, subject| match subject {
             Subject::Gone => core.peers.up(*id).is_some(),
-            Subject::Other(other) => {
+            Subject::Other(changed) => {
                 let peer = core.peers.up(*id);
-                peer.is_some_and(|peer| peer.spec == other.now)
+                peer.is_some_and(|peer| peer.spec == changed.now)
             }
         });
+        let all_move = seen_by_export(&self.config) != seen_by_export(&core.config);
         for at in 0..self.made_of.len() {
             let (id, group) = self.made_of[at];
             let (Some(peer), Some(group)) = (core.peers.up(id), group) else {
@@ -212,7 +316,7 @@ impl DryRun {
             };
             let spec = match self.subjects.get(&id) {
                 Some(Subject::Gone) => continue,
-                Some(Subject::Other(other)) => &other.spec,
+                Some(Subject::Other(changed)) => &changed.spec,
                 None => &peer.spec,
             };
             let key = GroupKey::of(spec);
@@ -223,15 +327,11 @@ impl DryRun {
             match known {
                 Some(cell) => cell.members.push(id),
                 None => {
-                    let moves = key != GroupKey::of(&peer.spec);
-                    self.cells.push(Cell {
-                        group,
-                        key,
-                        export: moves.then(|| Box::new(Export::new(spec, &core.config))),
-                        members: vec![id],
-                        common: Tally::default(),
-                        apart: BTreeMap::new(),
-                    });
+                    let moves = all_move || key != GroupKey::of(&peer.spec);
+                    let export = moves.then(|| Box::new(Export::new(spec, &self.config)));
+                    let mut cell = Cell::new(group, key, export);
+                    cell.members.push(id);
+                    self.cells.push(cell);
                 }
             }
         }
@@ -240,204 +340,193 @@ impl DryRun {
     /// Adds what the cells counted to their members' figures.
     fn take_tallies(&mut self) {
         for cell in self.cells.drain(..) {
-            for id in cell.members {
-                let apart = cell.apart.get(&id).copied().unwrap_or_default();
-                let Some((_, counts)) = self.counts.get_mut(&id) else {
-                    continue;
-                };
-                let sum = |at: usize| u64::try_from(cell.common.0[at] + apart.0[at]).unwrap_or(0);
-                counts.newly_advertised += sum(0);
-                counts.withdrawn += sum(1);
-                counts.advertised_changed += sum(2);
+            for id in &cell.members {
+                if let Some((_, counts)) = self.counts.get_mut(id) {
+                    let [advertised, withdrawn, changed] = cell.counts(*id);
+                    counts.newly_advertised += advertised;
+                    counts.withdrawn += withdrawn;
+                    counts.advertised_changed += changed;
+                }
             }
         }
     }
 
     /// Counts one destination; what that cost.
-    fn look_at(&mut self, mark: Mark, core: &mut Core, groups: &mut Groups) -> usize {
-        let state = *core.state(mark);
-        if state.paths == NONE {
-            return 0;
+    fn look_at(&mut self, net: IpNet, head: u32, core: &mut Core, groups: &mut Groups) -> usize {
+        let others = self.judge(net, head, core);
+        let then = others.best(head, core);
+        if self.pass == Pass::Standing {
+            let presence = then.map_or(0, |best| match core.attrs.key(best.attr).path_len {
+                0 => PRESENT,
+                _ => PRESENT | WITH_PATH,
+            });
+            self.standing.count(net, presence);
+            let cost = others.len();
+            others.release(&mut core.attrs);
+            return cost;
         }
-        self.prefixes += 1;
-        let replaced = self.judge(mark, core);
-        let mut cost = replaced.len();
-        let now = core.view().best(state.paths);
-        let now: Best = (now != NONE).then(|| {
-            let path = core.paths.at(now);
-            (path.peer, path.attr)
-        });
-        let then = match replaced.is_empty() {
-            true => now,
-            false => best(state.paths, &replaced, core),
+        let now = match others.is_empty() {
+            true => then,
+            false => Others::default().best(head, core),
         };
-        if now != then {
-            self.best_changed += 1;
-        }
-        let other_source = [now, then].into_iter().flatten().any(|(peer, _)| {
-            matches!(self.subjects.get(&peer), Some(Subject::Other(o)) if o.other_source)
-        });
-        let same = now == then && !other_source;
-        for at in 0..self.cells.len() {
-            if same && self.cells[at].export.is_none() {
-                continue;
+        self.prefixes += u64::from(head != NONE || then.is_some());
+        let what = |best: Option<Offer>| best.map(|best| (best.peer, best.attr));
+        let moved = what(now) != what(then);
+        self.best_changed += u64::from(moved);
+        let mut cost = others.len();
+        let hidden = [core.presence.hides(net).is_some(), self.standing.hides(net)];
+        let differs = match hidden[0] != hidden[1] || net.prefix_len() == 0 {
+            true => [true; 2],
+            false => self.differs(head, [now, then], &others, core),
+        };
+        let site = Site {
+            net,
+            head,
+            others: &others,
+            best: [now, then],
+            hidden,
+            differs,
+        };
+        let world = World {
+            subjects: &self.subjects,
+            standing: &self.standing,
+            config: &self.config,
+        };
+        for cell in &mut self.cells {
+            if let Some(group) = groups.at_mut(cell.group) {
+                cost += usize::from(cell.compare(&site, &world, group, core));
             }
-            cost += 1;
-            self.compare(at, mark, now, then, core, groups);
         }
-        for (_, attr) in replaced {
-            core.attrs.release(attr.unwrap_or(AttrId::NONE));
-        }
+        others.release(&mut core.attrs);
         cost
     }
 
-    /// Judges the paths of all subjects anew, and counts what comes of it. The
-    /// caller gets references to the attributes.
-    fn judge(&mut self, mark: Mark, core: &mut Core) -> Replaced {
-        let mut replaced = Replaced::new();
-        let mut id = core.state(mark).paths;
+    /// Whether what groups are sent of the destination may be another, though
+    /// they stay as they are: those that are sent the best path, or several.
+    fn differs(
+        &self,
+        head: u32,
+        best: [Option<Offer>; 2],
+        others: &Others,
+        core: &Core,
+    ) -> [bool; 2] {
+        let other_source = |peer: PeerId| matches!(self.subjects.get(&peer), Some(Subject::Other(c)) if c.other_source);
+        let [now, then] = best.map(|best| best.map(|best| (best.peer, best.attr)));
+        let moved = now != then;
+        let of_best = best.into_iter().flatten().any(|b| other_source(b.peer));
+        let of_any = || {
+            let mut id = head;
+            std::iter::from_fn(|| {
+                (id != NONE).then(|| {
+                    let path = core.paths.at(id);
+                    id = path.next;
+                    path.peer
+                })
+            })
+            .any(other_source)
+        };
+        let more_at_once = multipath(&self.config) != multipath(&core.config);
+        let several =
+            moved || !others.is_empty() || more_at_once || (!self.subjects.is_empty() && of_any());
+        [moved || of_best, several]
+    }
+
+    /// Judges the paths of all subjects anew, and our own; the pass over the
+    /// routes counts what comes of it.
+    fn judge(&mut self, net: IpNet, head: u32, core: &mut Core) -> Others {
+        let mut others = Others::default();
+        let mut own = None;
+        let mut id = head;
         while id != NONE {
             let path = *core.paths.at(id);
+            if path.peer == PeerId::LOCAL {
+                own = Some((id, path.attr));
+            }
             match self.subjects.get(&path.peer) {
-                Some(Subject::Gone) => replaced.push((id, None)),
-                Some(Subject::Other(other)) => {
-                    if let Some(classes) = other.import {
-                        let class = (classes[mark.family().index()], other.spec.asn);
-                        self.judge_path(mark, id, &path, class, core, &mut replaced);
+                Some(Subject::Gone) => others.extend([Other {
+                    slot: id,
+                    peer: path.peer,
+                    attr: None,
+                    like: path.used_attr(),
+                }]),
+                Some(Subject::Other(changed)) => {
+                    let full = path.verdict() == Verdict::OverLimit
+                        && changed.spec.limit_in == changed.now.limit_in;
+                    if let Some(classes) = changed.import.filter(|_| !full) {
+                        let class = (classes[Family::of(&net.addr()).index()], changed.spec.asn);
+                        others.extend(self.judge_path(net, id, &path, class, core));
                     }
                 }
                 None => {}
             }
             id = path.next;
         }
-        replaced
+        others.extend(self.own(net, own, core));
+        others
     }
 
     fn judge_path(
         &mut self,
-        mark: Mark,
-        id: u32,
+        net: IpNet,
+        slot: u32,
         path: &Path,
         (class, asn): (ClassId, Asn),
         core: &mut Core,
-        replaced: &mut Replaced,
-    ) {
-        let net = core.tables.net(mark);
+    ) -> Option<Other> {
         let mut evaluated =
-            (self.imports).evaluate(class, asn, path.attr_in, &core.config, &core.attrs);
+            (self.imports).evaluate(class, asn, path.attr_in, &self.config, &core.attrs);
         let new = evaluated.accept(net, &mut core.attrs).ok();
         let old = path.accepted().then_some(path.attr);
+        let counting = self.pass == Pass::Routes;
         let counts = self.counts(path.peer, core);
-        match (old, new) {
-            (None, Some(_)) => counts.newly_accepted += 1,
-            (Some(_), None) => counts.newly_rejected += 1,
-            (Some(old), Some(new)) if old != new => counts.accepted_changed += 1,
+        let count = match (old, new) {
+            (None, Some(_)) => &mut counts.newly_accepted,
+            (Some(_), None) => &mut counts.newly_rejected,
+            (Some(old), Some(new)) if old != new => &mut counts.accepted_changed,
             _ => {
                 core.attrs.release(new.unwrap_or(AttrId::NONE));
-                return;
+                return None;
             }
-        }
-        replaced.push((id, new));
-    }
-
-    /// Counts what a cell's members are sent and would be.
-    fn compare(
-        &mut self,
-        at: usize,
-        mark: Mark,
-        now: Best,
-        then: Best,
-        core: &mut Core,
-        groups: &mut Groups,
-    ) {
-        let cell = &mut self.cells[at];
-        let Some(group) = groups.at_mut(cell.group) else {
-            return;
         };
-        let subjects = &self.subjects;
-        let old = output(&mut group.export, mark, now, core, |_| None);
-        let export = cell.export.as_deref_mut().unwrap_or(&mut group.export);
-        let new = output(export, mark, then, core, |id| match subjects.get(&id) {
-            Some(Subject::Other(other)) => Some(&other.spec),
-            _ => None,
-        });
-        cell.common.add(old, new, 1);
-        let sources = [now, then].map(|best| best.map(|(peer, _)| peer));
-        let second = sources[1].filter(|peer| sources[0] != Some(*peer));
-        for source in [sources[0], second].into_iter().flatten() {
-            if cell.members.contains(&source) {
-                let for_source = |of: Best, out: Option<AttrId>| {
-                    out.filter(|_| of.is_some_and(|(peer, _)| peer != source))
-                };
-                let apart = cell.apart.entry(source).or_default();
-                apart.add(for_source(now, old), for_source(then, new), 1);
-                apart.add(old, new, -1);
+        *count += u64::from(counting);
+        Some(Other {
+            slot,
+            peer: path.peer,
+            attr: new,
+            like: path.used_attr(),
+        })
+    }
+
+    /// What our own route would be, if another than it is: where that is, and
+    /// what it has.
+    fn own(&self, net: IpNet, now: Option<(u32, AttrId)>, core: &mut Core) -> Option<Other> {
+        let then = match (self.originated.get(&net), self.standing.aggregate(net)) {
+            (Some(route), _) => Some(core.attrs.intern(route.attrs.as_ref())),
+            (None, Some(atomic)) => {
+                let attrs = aggregate::attrs(&self.config, net, atomic);
+                Some(core.attrs.intern(attrs.as_ref()))
             }
-        }
-        for attr in [old, new].into_iter().flatten() {
+            (None, None) => {
+                let (_, attr) = now?;
+                // Of our own routes, those with an AGGREGATOR are aggregates.
+                let stays =
+                    core.attrs.attrs(attr).aggregator().is_none() && !self.withdrawn.contains(&net);
+                if stays {
+                    return None;
+                }
+                None
+            }
+        };
+        let (slot, attr) = now.unwrap_or((NEW, AttrId::NONE));
+        if then == Some(attr) {
             core.attrs.release(attr);
+            return None;
         }
+        Some(Other {
+            slot,
+            peer: PeerId::LOCAL,
+            attr: then,
+            like: attr,
+        })
     }
-}
-
-/// What an export makes of a best path, with a reference to it; the source is
-/// looked at as `other` says, where it says something.
-fn output<'a>(
-    export: &mut Export,
-    mark: Mark,
-    best: Best,
-    core: &mut Core,
-    other: impl FnOnce(PeerId) -> Option<&'a PeerSpec>,
-) -> Option<AttrId> {
-    let (peer, attr) = best?;
-    let family = mark.family();
-    if !export.families[family.index()] {
-        return None;
-    }
-    let source = match other(peer) {
-        Some(spec) => export.source_of(Some(spec), family),
-        None => export.source(peer, family, &core.peers),
-    };
-    let Core { tables, attrs, .. } = core;
-    let net = |residual: &mut _| pick(residual, tables.net(mark));
-    export.output(attr, &source, family, net, attrs).ok()
-}
-
-/// The best path, were these judged so.
-fn best(head: u32, replaced: &Replaced, core: &Core) -> Best {
-    let view = core.view();
-    let mut all = Candidates::new();
-    let mut id = head;
-    while id != NONE {
-        let path = core.paths.at(id);
-        match replaced.iter().find(|(other, _)| *other == id) {
-            None => all.extend(view.candidate(id)),
-            Some((_, None)) => {}
-            Some((_, Some(attr))) => all.extend(candidate(id, path, *attr, core)),
-        }
-        id = path.next;
-    }
-    view.merit(&mut all, |_, _| ());
-    view.break_tie(&mut all, |_, _| ());
-    let best = all.first()?;
-    let attr = replaced
-        .iter()
-        .find(|(id, _)| *id == best.path)
-        .map_or(core.paths.at(best.path).attr, |(_, attr)| {
-            attr.unwrap_or(AttrId::NONE)
-        });
-    Some((best.peer, attr))
-}
-
-/// A next hop that nobody has asked for yet counts like the one before.
-fn candidate<'a>(id: u32, path: &Path, attr: AttrId, core: &'a Core) -> Option<Candidate<'a>> {
-    let attrs = &core.attrs;
-    let cost = |attr| attrs.next_hops.cost(attrs.next_hop_id(attr));
-    Some(Candidate {
-        path: id,
-        peer: path.peer,
-        kind: core.peers.briefs.at(path.peer).kind,
-        key: attrs.key(attr),
-        igp_cost: cost(attr).or_else(|| cost(path.used_attr()))?,
-    })
 }

@@ -1,12 +1,10 @@
 //! What follows from updates, done a bounded amount at a time.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
-use godwit_bgp::attrs::{AttrsBuf, Origin, code, flag};
-use godwit_bgp::{Family, NextHop};
-use ipnet::IpNet;
+use godwit_bgp::Family;
 
+use crate::aggregate;
 use crate::api::{Aggregate, LocalRoute, RibEvent};
 use crate::core::{Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, TOUCHED};
@@ -245,27 +243,10 @@ impl Rib {
         true
     }
 
-    /// RFC 4271 §9.2.2.2 without a set (RFC 9774): our own path, and that
-    /// others were left out.
     fn aggregate(&self, spec: Aggregate, atomic: bool) -> LocalRoute {
-        let nobody = match spec.prefix {
-            IpNet::V4(_) => NextHop::V4(Ipv4Addr::UNSPECIFIED),
-            IpNet::V6(_) => NextHop::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        let config = &self.core.config;
-        let mut attrs = AttrsBuf::new(nobody, Origin::Igp);
-        if atomic {
-            attrs.set(code::ATOMIC_AGGREGATE, flag::TRANSITIVE, &[]);
-        }
-        let aggregator = [config.asn.0.to_be_bytes(), config.router_id.0.to_be_bytes()];
-        attrs.set(
-            code::AGGREGATOR,
-            flag::OPTIONAL | flag::TRANSITIVE,
-            aggregator.as_flattened(),
-        );
         LocalRoute {
             prefix: spec.prefix,
-            attrs,
+            attrs: aggregate::attrs(&self.core.config, spec.prefix, atomic),
             blackhole: spec.blackhole,
         }
     }

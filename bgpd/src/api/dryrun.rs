@@ -1,15 +1,17 @@
 //! Counting what a configuration would do to the routes, on the RIB thread in
 //! slices between its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use godwit_proto::v1;
 use godwit_proto::v1::diff_config_response::Event;
-use godwit_rib::{DryRunCounts, DryRunResult, Rib};
+use godwit_rib::{DryRunCounts, DryRunResult, PeerId, Rib};
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::control::revisions::Plan;
+use crate::peer::PeerName;
 use crate::ribthread::RibHandle;
 
 /// A stretch on the RIB thread; half of what one of its own takes.
@@ -42,12 +44,14 @@ async fn count(
     rib: &RibHandle,
     events: &Events,
 ) -> Result<v1::DryRunResult, Option<Status>> {
-    if plan.specs.is_empty() && plan.gone.is_empty() {
+    let Some(proposal) = plan.proposal else {
         return Ok(v1::DryRunResult::default());
-    }
+    };
     let begin = move |rib: &mut Rib| {
         let total: u64 = rib.summary().prefixes.iter().sum();
-        (rib.dry_run(plan.specs, &plan.gone), total)
+        let run = rib.dry_run(proposal);
+        let total = total * run.passes();
+        (run, total)
     };
     let (mut run, total) = rib.query(begin).await.map_err(|e| Some(e.into()))?;
     let mut told = Instant::now();
@@ -63,12 +67,12 @@ async fn count(
         let more;
         (run, more) = rib.query(slice).await.map_err(|e| Some(e.into()))?;
         if !more {
-            return Ok(message(run.result()));
+            return Ok(message(run.result(), &plan.names));
         }
         if told.elapsed() >= EVERY {
             told = Instant::now();
             let progress = v1::DryRunProgress {
-                done: run.prefixes(),
+                done: run.looked_at(),
                 total,
             };
             send(events, Event::Progress(progress))
@@ -78,17 +82,20 @@ async fn count(
     }
 }
 
-fn message(result: DryRunResult) -> v1::DryRunResult {
-    let changed = result
-        .peers
-        .into_iter()
-        .filter(|(_, counts)| *counts != DryRunCounts::default());
+/// By their names, where they were up when the plan was made.
+fn message(result: DryRunResult, names: &BTreeMap<PeerId, PeerName>) -> v1::DryRunResult {
+    let changed = (result.peers.into_iter())
+        .filter(|(_, _, counts)| *counts != DryRunCounts::default())
+        .map(|(id, address, counts)| {
+            let name = names.get(&id).copied();
+            (name.unwrap_or(PeerName::Address(address)), counts)
+        });
     let mut peers: Vec<_> = changed.collect();
-    peers.sort_by_key(|(address, _)| *address);
+    peers.sort_by_key(|(name, _)| *name);
     v1::DryRunResult {
         peers: (peers.into_iter())
-            .map(|(address, counts)| v1::PeerDryRun {
-                peer: address.to_string(),
+            .map(|(name, counts)| v1::PeerDryRun {
+                peer: name.to_string(),
                 newly_accepted: counts.newly_accepted,
                 newly_rejected: counts.newly_rejected,
                 accepted_changed: counts.accepted_changed,

@@ -1,10 +1,12 @@
 //! What clients ask about configurations, and what they are told.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use godwit_config::{Effect, Scope};
-use godwit_rib::{PeerId, PeerSpec};
+use godwit_rib::{PeerId, Proposal};
 
+use crate::peer::PeerName;
 use crate::state::history::{By, How, Revision, Unconfirmed};
 
 /// A configuration to put in force.
@@ -81,10 +83,10 @@ pub struct Plan {
     /// Peers and routes changed by command.
     pub by_command: Vec<String>,
     pub warnings: Vec<String>,
-    /// Of sessions that stay and whose routes may change.
-    pub specs: Vec<(PeerId, PeerSpec)>,
-    /// Sessions that go with their routes.
-    pub gone: Vec<PeerId>,
+    /// `None`: no route would change.
+    pub proposal: Option<Proposal>,
+    /// Peers that are up.
+    pub names: BTreeMap<PeerId, PeerName>,
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use godwit_bgp::{Family, NextHop};
 
 pub use read::{
     Advertisement, DryRunCounts, DryRunResult, ExplainedPath, Explanation, PathFate, PeerCounters,
-    PrefixFilter, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView, Summary, WhyNot,
+    PrefixFilter, Proposal, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView, Summary,
+    WhyNot,
 };
 pub use rules::{ExportRules, ImportRules};
 pub use spec::{

@@ -8,7 +8,7 @@ use godwit_bgp::{Family, PathId};
 use godwit_policy::route::RuleName;
 use ipnet::IpNet;
 
-use super::PeerId;
+use super::{Aggregate, LocalRoute, PeerId, PeerSpec, RibConfig};
 use crate::decide::Step;
 use crate::fib::FibTarget;
 use crate::path::Verdict;
@@ -228,6 +228,25 @@ pub struct Summary {
     pub update_groups: u64,
 }
 
+/// What a dry run supposes.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Peers that would be these, as [`set_spec`](crate::Rib::set_spec) takes
+    /// them.
+    pub specs: Vec<(PeerId, PeerSpec)>,
+    /// Peers that would go, with their routes.
+    pub gone: Vec<PeerId>,
+    /// Routes of our own that would be new, or others.
+    pub originated: Vec<LocalRoute>,
+    /// Those that would go.
+    pub withdrawn: Vec<IpNet>,
+    /// All aggregates that there would be.
+    pub aggregates: Vec<Aggregate>,
+    /// Whether next hops are required stays as it is: of those that nobody has
+    /// asked for nothing is known.
+    pub config: RibConfig,
+}
+
 /// What a dry run counted of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DryRunCounts {
@@ -236,7 +255,7 @@ pub struct DryRunCounts {
     pub newly_rejected: u64,
     /// Accepted before and after, with other attributes.
     pub accepted_changed: u64,
-    /// Of the best routes, what it is sent.
+    /// What it is sent: prefixes, or paths where it takes several.
     pub newly_advertised: u64,
     pub withdrawn: u64,
     pub advertised_changed: u64,
@@ -246,7 +265,7 @@ pub struct DryRunCounts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DryRunResult {
     /// Every peer that is up.
-    pub peers: Vec<(IpAddr, DryRunCounts)>,
+    pub peers: Vec<(PeerId, IpAddr, DryRunCounts)>,
     /// Looked at.
     pub prefixes: u64,
     pub best_changed: u64,

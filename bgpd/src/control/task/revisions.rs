@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use godwit_config::edit;
+use godwit_rib::{PeerId, Proposal};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -11,6 +12,7 @@ use super::reload::Install;
 use crate::control::ControlError;
 use crate::control::desired::Step;
 use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack};
+use crate::peer::PeerName;
 use crate::state::history::{By, How};
 
 impl ControlTask {
@@ -187,9 +189,18 @@ impl ControlTask {
             keys: prepared.keys.clone(),
             by_command: self.by_command(),
             warnings: prepared.config.warnings.clone(),
+            proposal: None,
+            names: self.peers_in_rib().collect(),
+        };
+        let mut proposal = Proposal {
             specs: Vec::new(),
             gone: Vec::new(),
+            originated: Vec::new(),
+            withdrawn: Vec::new(),
+            aggregates: prepared.next.aggregates.clone(),
+            config: prepared.next.rib,
         };
+        let mut routes_differ = false;
         for step in &prepared.steps {
             match step {
                 Step::AddPeer(settings) => plan.added.push(settings.name.to_string()),
@@ -197,7 +208,7 @@ impl ControlTask {
                     plan.removed.push(address.to_string());
                     let status = self.peers.get(address).map(|p| p.entry.view.status());
                     let session = status.as_ref().and_then(|s| s.session.as_ref());
-                    plan.gone.extend(session.and_then(|s| s.rib_id()));
+                    proposal.gone.extend(session.and_then(|s| s.rib_id()));
                 }
                 Step::ChangePeer {
                     settings,
@@ -213,19 +224,42 @@ impl ControlTask {
                         && let Some(id) = port.id()
                     {
                         if settings.disabled {
-                            plan.gone.push(id);
+                            proposal.gone.push(id);
                         } else {
-                            plan.specs.push((id, spec));
+                            proposal.specs.push((id, spec));
                         }
                     }
                 }
-                Step::Originate(route) => plan.originated.push(route.prefix.to_string()),
-                Step::Withdraw(prefix) => plan.withdrawn.push(prefix.to_string()),
+                Step::Originate(route) => {
+                    plan.originated.push(route.prefix.to_string());
+                    proposal.originated.push(route.clone());
+                }
+                Step::Withdraw(prefix) => {
+                    plan.withdrawn.push(prefix.to_string());
+                    proposal.withdrawn.push(*prefix);
+                }
                 // Its keys tell.
-                Step::Aggregate(_) | Step::Reconfigure(_) => {}
+                Step::Aggregate(_) | Step::Reconfigure(_) => routes_differ = true,
             }
         }
+        let Proposal {
+            specs,
+            gone,
+            originated,
+            withdrawn,
+            ..
+        } = &proposal;
+        routes_differ |= !(specs.is_empty() && gone.is_empty());
+        routes_differ |= !(originated.is_empty() && withdrawn.is_empty());
+        plan.proposal = routes_differ.then_some(proposal);
         Ok(plan)
+    }
+
+    fn peers_in_rib(&self) -> impl Iterator<Item = (PeerId, PeerName)> {
+        self.peers.iter().filter_map(|(name, peer)| {
+            let status = peer.entry.view.status();
+            Some((status.session.as_ref()?.rib_id()?, *name))
+        })
     }
 
     fn by_command(&self) -> Vec<String> {
