@@ -30,6 +30,7 @@ mod harness;
 mod history;
 mod hostile;
 mod kernel;
+mod lifecycle;
 mod limits;
 mod load;
 mod malformed;
