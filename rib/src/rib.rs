@@ -363,9 +363,9 @@ impl Rib {
                     Some(same) => same,
                     None => Verdict::split(evaluated.accept(*net, &mut core.attrs)),
                 };
-                if same.is_some() {
+                if same.is_some() || evaluated.is_constant() {
+                    // A reference of its own: what is turned away keeps none.
                     core.attrs.retain(attr);
-                } else if evaluated.is_constant() {
                     same = Some((verdict, attr));
                 }
                 if let Some(limit) = &limit {
@@ -391,6 +391,9 @@ impl Rib {
                 path.rx_path_id = *path_id;
                 core.put_path(Mark::new(A::FAMILY, dest), path);
             }
+        }
+        if let Some((_, attr)) = same {
+            core.attrs.release(attr);
         }
         core.attrs.release(attr_in);
         core.check_limit(id, A::FAMILY);

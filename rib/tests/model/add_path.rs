@@ -516,20 +516,6 @@ fn inside_out(mut attrs: AttrsBuf) -> AttrsBuf {
     attrs
 }
 
-#[test]
-fn a_peer_has_no_more_paths_of_a_prefix_than_it_may() {
-    let mut world = world();
-    let from = world.up(giver(1));
-    for id in 0..1030 {
-        let frames = via(65101, 1);
-        // Not through the naive RIB, which has no limit.
-        world.announce_beside(from, PathId(id), &[net(NET)], &frames);
-    }
-    let counters = world.rib.peer_counters(from);
-    assert_eq!((counters.received[0], counters.refused[0]), (1024, 6));
-    assert_eq!(counters.prefixes[0], 1);
-}
-
 /// What the kernel is to forward by.
 fn forwarded(world: &World) -> Vec<NextHop> {
     match &world.kernel[&net(NET)] {

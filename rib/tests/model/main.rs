@@ -9,6 +9,7 @@ mod dryrun;
 mod fair;
 mod groups;
 mod limits;
+mod many;
 mod naive;
 mod numbers;
 mod originated;
