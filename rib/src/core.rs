@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
-use crate::dest::{DIRTY, GRAVE, LIVE, PENDING, State, TOUCHED, Tables};
+use crate::dest::{DIRTY, GRAVE, LIVE, PENDING, QUIET, State, TOUCHED, Tables};
 use crate::interner::Interner;
 use crate::path::{Path, Paths, Verdict};
 use crate::peers::Peers;
@@ -20,7 +20,8 @@ use crate::slab::NONE;
 #[derive(Clone, Copy, Debug)]
 pub struct Grave {
     pub mark: Mark,
-    /// Since when nothing but what was sent out by then can name it.
+    /// Since when nothing but what was sent out by then can name it; as long as
+    /// it is marked [`QUIET`].
     pub quiet: Option<Quiet>,
 }
 
@@ -337,6 +338,7 @@ impl Core {
     /// Has every reader of the ring look at the destination once more.
     pub fn renotify(&mut self, mark: Mark) {
         let state = self.tables.state_mut(mark);
+        state.clear(QUIET);
         if !state.has(PENDING) {
             state.set(PENDING);
             if let Some(lost) = self.ring.push(mark) {

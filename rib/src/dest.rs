@@ -45,6 +45,8 @@ pub const GRAVE: u8 = 0x10;
 pub const INSTALLED: u8 = 0x20;
 /// The kernel refused what `fib` says.
 pub const REFUSED: u8 = 0x40;
+/// No reader has been told of it since its grave was found quiet.
+pub const QUIET: u8 = 0x80;
 
 impl State {
     fn new(len: u8) -> State {

@@ -7,7 +7,7 @@ use godwit_bgp::Family;
 use crate::aggregate;
 use crate::api::{Aggregate, LocalRoute, RibEvent};
 use crate::core::{Grave, Quiet};
-use crate::dest::{DIRTY, GRAVE, LIVE, TOUCHED};
+use crate::dest::{DIRTY, GRAVE, LIVE, QUIET, TOUCHED};
 use crate::presence::News;
 use crate::rib::Rib;
 use crate::ring::Mark;
@@ -295,7 +295,7 @@ impl Rib {
             let mark = grave.mark;
             let state = *self.core.state(mark);
             if state.paths != NONE {
-                self.core.tables.state_mut(mark).clear(GRAVE);
+                self.core.tables.state_mut(mark).clear(GRAVE | QUIET);
                 continue;
             }
             let named = state.has(DIRTY)
@@ -305,10 +305,11 @@ impl Rib {
                 ring: self.core.ring.end(),
                 run: last,
             };
-            let quiet = if named {
-                None
-            } else {
-                grave.quiet.or(Some(now))
+            // It may have had a life since it was looked at last, which was
+            // announced and withdrawn.
+            let quiet = match named {
+                true => None,
+                false => grave.quiet.filter(|_| state.has(QUIET)).or(Some(now)),
             };
             match quiet {
                 Some(quiet) if begin >= quiet.ring && oldest > quiet.run => {
@@ -316,7 +317,10 @@ impl Rib {
                     progress = true;
                 }
                 _ => {
-                    progress |= quiet.is_some() != grave.quiet.is_some();
+                    progress |= quiet != grave.quiet;
+                    if quiet.is_some() {
+                        self.core.tables.state_mut(mark).set(QUIET);
+                    }
                     self.core.graves.push_back(Grave { mark, quiet });
                 }
             }

@@ -7,6 +7,7 @@ mod add_path;
 mod draw;
 mod dryrun;
 mod fair;
+mod graves;
 mod groups;
 mod limits;
 mod many;

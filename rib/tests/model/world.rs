@@ -351,6 +351,12 @@ impl World {
         more
     }
 
+    pub fn read_tap(&mut self) {
+        let mut nets = Vec::new();
+        while self.rib.poll_tap(self.tap, &mut nets, 3) != TapPoll::Empty {}
+        self.tapped.extend(nets);
+    }
+
     /// Runs until nothing is left to do.
     pub fn settle(&mut self) {
         loop {
@@ -361,9 +367,7 @@ impl World {
                 while self.poll(id, 300) {}
             }
             while self.poll_fib(5) {}
-            let mut nets = Vec::new();
-            while self.rib.poll_tap(self.tap, &mut nets, 3) != TapPoll::Empty {}
-            self.tapped.extend(nets);
+            self.read_tap();
             if !any {
                 return;
             }
