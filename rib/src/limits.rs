@@ -21,8 +21,10 @@ const KEPT: u64 = 1024;
 pub struct Standing {
     /// It was told that the limit is near.
     warned: bool,
-    /// It was told that the limit is passed.
+    /// It was told that the limit is passed, or will be.
     pub exceeded: bool,
+    /// It will be, unless there is room when all of its paths are judged.
+    untold: bool,
     /// Announcements since then that were turned away and not kept.
     pub dropped: u64,
 }
@@ -73,6 +75,13 @@ impl Core {
         limit.enforced.then_some(limit)
     }
 
+    /// What is accepted says nothing of the limit before all paths are judged by
+    /// an import that changed: a tighter one must not end the session for what it
+    /// is about to reject.
+    fn is_unsure(&self, id: PeerId, limit: &PrefixLimit) -> bool {
+        limit.count == Counted::Accepted && self.peers.at(id).is_some_and(|peer| peer.unjudged)
+    }
+
     /// Whether there is room for a path that import gave this verdict; `mark`
     /// is its destination, if there is one, and `path_id` the peer's for it.
     pub fn room(
@@ -98,11 +107,13 @@ impl Core {
         }
         let f = family.index();
         let full = before.is_none() && self.peers.counts(id).over_limit[f] >= KEPT;
+        let unsure = self.is_unsure(id, limit);
         if let Some(peer) = self.peers.at_mut(id) {
             let standing = &mut peer.standing_in[f];
             standing.dropped += u64::from(full);
-            if !standing.exceeded {
-                standing.exceeded = true;
+            let first = !std::mem::replace(&mut standing.exceeded, true);
+            standing.untold |= first && unsure;
+            if first && !unsure {
                 let n = u64::from(limit.max) + 1;
                 let news = LimitNews::InExceeded(family, n);
                 self.events.push_back(RibEvent::Limit(id, news));
@@ -118,7 +129,8 @@ impl Core {
             return;
         };
         let n = self.counted(id, family, limit.count);
-        if let Some(peer) = self.peers.at_mut(id)
+        if !self.is_unsure(id, &limit)
+            && let Some(peer) = self.peers.at_mut(id)
             && let Some((exceeded, n)) = peer.standing_in[f].step(&limit, n)
         {
             let news = match exceeded {
@@ -147,6 +159,7 @@ impl Core {
         let room = match peer.spec.limit_in[f] {
             None => true,
             Some(limit) if !limit.enforced && kept_out => true,
+            Some(limit) if self.is_unsure(id, &limit) => false,
             Some(limit) => {
                 let n = self.counted(id, family, limit.count);
                 n < u64::from(limit.max) && (any || n <= u64::from(limit.warn_from))
@@ -163,8 +176,29 @@ impl Core {
         room
     }
 
-    /// Whether the peer may be sent what it is due, `n` prefixes of each family.
-    pub fn may_be_sent(&mut self, id: PeerId, n: [u64; 2]) -> bool {
+    /// All paths of the peer are judged by the import that it has. True: what was
+    /// kept out is to be looked at again.
+    pub fn judged(&mut self, id: PeerId, family: Family) -> bool {
+        let Some(peer) = self.peers.at_mut(id) else {
+            return false;
+        };
+        let f = family.index();
+        let untold = std::mem::take(&mut peer.standing_in[f].untold);
+        let limit = peer.spec.limit_in[f];
+        if self.relieve(id, family, true) {
+            return true;
+        }
+        if let Some(limit) = limit.filter(|_| untold) {
+            let news = LimitNews::InExceeded(family, u64::from(limit.max) + 1);
+            self.events.push_back(RibEvent::Limit(id, news));
+        }
+        self.check_limit(id, family);
+        false
+    }
+
+    /// Whether the peer may be sent what it is due, `n` prefixes of each family:
+    /// as far as that is known, where it is not `settled`.
+    pub fn may_be_sent(&mut self, id: PeerId, n: [u64; 2], settled: bool) -> bool {
         let Some(peer) = self.peers.at_mut(id) else {
             return true;
         };
@@ -175,7 +209,7 @@ impl Core {
                 continue;
             };
             may &= !limit.enforced || n[f] <= u64::from(limit.max);
-            if let Some((exceeded, n)) = peer.standing_out[f].step(&limit, n[f]) {
+            if settled && let Some((exceeded, n)) = peer.standing_out[f].step(&limit, n[f]) {
                 let news = match exceeded {
                     true => LimitNews::OutExceeded(family, n),
                     false => LimitNews::OutNear(family, n),

@@ -58,6 +58,9 @@ pub struct Peer {
     pub member: Member,
     /// By family.
     pub refreshes: [Refreshes; 2],
+    /// Some of its paths are as an import left them that has changed since: what
+    /// is accepted says nothing yet.
+    pub unjudged: bool,
     /// By family.
     pub standing_in: [Standing; 2],
     pub standing_out: [Standing; 2],
@@ -218,6 +221,13 @@ impl Peers {
     /// The peer, if its session is up.
     pub fn up(&self, id: PeerId) -> Option<&Peer> {
         self.at(id).filter(|peer| peer.up)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Peer)> {
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(id, peer)| Some((PeerId(id as u16), peer.as_deref_mut()?)))
     }
 
     pub fn counts(&mut self, id: PeerId) -> &mut Counts {

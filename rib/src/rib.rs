@@ -159,6 +159,7 @@ impl Rib {
             import,
             member: Member::default(),
             refreshes: Default::default(),
+            unjudged: false,
             standing_in: Default::default(),
             standing_out: Default::default(),
         });
@@ -197,8 +198,10 @@ impl Rib {
     }
 
     fn reimport_all(&mut self) {
-        let up = self.core.peers.iter().filter(|(_, peer)| peer.up);
-        up.for_each(|(id, _)| self.sweep.request(id, Task::REIMPORT));
+        for (id, peer) in self.core.peers.iter_mut().filter(|(_, peer)| peer.up) {
+            peer.unjudged = true;
+            self.sweep.request(id, Task::REIMPORT);
+        }
     }
 
     /// The peer is now this one: policies, role, what we put as next hop. Its
@@ -224,10 +227,11 @@ impl Rib {
                 add_path_send: peer.spec.add_path_send,
                 ..old
             };
-        was.into_iter().for_each(|class| self.imports.leave(class));
         if was != import {
+            peer.unjudged = true;
             self.sweep.request(id, Task::REIMPORT);
         }
+        was.into_iter().for_each(|class| self.imports.leave(class));
         self.groups.spec_changed(id);
         for family in Family::ALL {
             self.core.check_limit(id, family);
@@ -243,10 +247,28 @@ impl Rib {
 
     /// Looks again at what the prefix limit kept out, where there is room.
     pub(crate) fn relieve(&mut self, id: PeerId, family: Family, any: bool) {
-        if self.core.relieve(id, family, any)
-            && self.core.peers.counts(id).over_limit[family.index()] > 0
-        {
+        if self.core.relieve(id, family, any) {
+            self.take_in(id, family);
+        }
+    }
+
+    fn take_in(&mut self, id: PeerId, family: Family) {
+        if self.core.peers.counts(id).over_limit[family.index()] > 0 {
             self.sweep.request(id, Task::REIMPORT);
+        }
+    }
+
+    /// All of a peer's paths are as its import leaves them now.
+    pub(crate) fn judged(&mut self, id: PeerId) {
+        let Some(peer) = self.core.peers.at_mut(id) else {
+            return;
+        };
+        if std::mem::take(&mut peer.unjudged) {
+            for family in Family::ALL {
+                if self.core.judged(id, family) {
+                    self.take_in(id, family);
+                }
+            }
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Done {
     pub removed: Vec<PeerId>,
     /// What they did not announce again is gone.
     pub purged: Vec<PeerId>,
+    /// All of their paths are as import leaves them now.
+    pub judged: Vec<PeerId>,
 }
 
 /// The pass under way and what waits for the next.
@@ -144,7 +146,13 @@ impl Sweep {
             let id = PeerId(peer as u16);
             if work.task.has(Task::REMOVE) {
                 done.removed.push(id);
-            } else if work.task.has(Task::PURGE)
+                continue;
+            }
+            let again = |(peer, task): &(PeerId, Task)| *peer == id && task.has(Task::REIMPORT);
+            if work.task.has(Task::REIMPORT) && !self.waiting.iter().any(again) {
+                done.judged.push(id);
+            }
+            if work.task.has(Task::PURGE)
                 && let Some(peer) = peers.at_mut(id)
             {
                 for (refreshes, missed) in peer.refreshes.iter_mut().zip(work.missed) {

@@ -139,12 +139,16 @@ impl Rib {
             .sweep
             .work(units, &mut self.core, &mut self.imports, &mut done);
         // What follows from it is not over.
-        let any = !done.purged.is_empty() || !done.removed.is_empty();
+        let any = [&done.purged, &done.judged, &done.removed];
+        let any = any.into_iter().any(|ids| !ids.is_empty());
         *units -= usize::from(any).min(*units);
         for id in done.purged {
             for family in Family::ALL {
                 self.relieve(id, family, true);
             }
+        }
+        for id in done.judged {
+            self.judged(id);
         }
         for id in done.removed {
             if let Some(peer) = self.core.peers.at(id) {

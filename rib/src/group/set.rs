@@ -5,7 +5,7 @@ use foldhash::quality::RandomState;
 use godwit_bgp::Family;
 use hashbrown::HashMap;
 
-use super::{Debts, Group, GroupKey};
+use super::{Debts, Group, GroupKey, tell};
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::export::Export;
@@ -146,6 +146,10 @@ impl Groups {
             };
             if self.by_key.get(&key) == Some(&at) {
                 self.moving.pop();
+                // It may be another limit that it is to be asked about.
+                if let Some(peer) = core.peers.at_mut(first) {
+                    tell(&mut peer.member, first, &mut core.events);
+                }
                 continue;
             }
             let whole = !self.by_key.contains_key(&key)
@@ -299,11 +303,22 @@ impl Groups {
             }
             return false;
         }
+        self.regroup(core);
         let at = core.peers.at(id).and_then(|peer| peer.member.group);
         match at.and_then(|at| self.groups[at as usize].as_mut()) {
             Some(group) => {
                 let n = [0, 1].map(|f| group.output[f].count_for(id));
-                core.may_be_sent(id, n) && group.poll(id, max, out, core, &mut self.seq)
+                // Else there may be much that an export which was tightened
+                // withdraws yet.
+                let settled = group.walk.is_none();
+                if core.may_be_sent(id, n, settled) {
+                    return group.poll(id, max, out, core, &mut self.seq);
+                }
+                // Told again at the end of the walk.
+                if let Some(peer) = core.peers.at_mut(id) {
+                    peer.member.told &= settled;
+                }
+                false
             }
             None => false,
         }

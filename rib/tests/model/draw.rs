@@ -11,7 +11,8 @@ use godwit_policy::route::{
     PolicySetSpec, Prepend, RuleSpec, SetSpec, SourceMatch, Then,
 };
 use godwit_rib::{
-    Aggregate, Condition, DefaultOriginate, Drain, ExportRules, ImportRules, PeerSpec, RibConfig,
+    Aggregate, Condition, Counted, DefaultOriginate, Drain, ExportRules, ImportRules, PeerSpec,
+    PrefixLimit, RibConfig,
 };
 use ipnet::IpNet;
 
@@ -250,7 +251,7 @@ pub fn spec(lot: &mut Lot, number: u8) -> PeerSpec {
         max_message: lot.pick(&[4096, 65535]),
         import: [policy(lot), policy(lot)],
         export: [policy(lot), policy(lot)],
-        limit_in: [None; 2],
+        limit_in: [limit(lot), limit(lot)],
         limit_out: [None; 2],
         next_hop_self: lot.one_in(3),
         shared_subnet: lot.one_in(3),
@@ -269,7 +270,23 @@ fn default_originate(lot: &mut Lot) -> Option<DefaultOriginate> {
     })
 }
 
-/// Of prefixes that nobody announces, some within others.
+pub fn limit(lot: &mut Lot) -> Option<PrefixLimit> {
+    let max = 1 + lot.below(8) as u32;
+    lot.one_in(4).then(|| PrefixLimit {
+        max,
+        warn_from: max * 8 / 10,
+        count: lot.pick(&[Counted::Received, Counted::Accepted]),
+        enforced: !lot.one_in(4),
+    })
+}
+
+/// Of prefixes that no peer announces, some within others.
+const AGGREGATED: [&str; 4] = ["10.0.0.0/8", "10.0.0.0/14", "10.2.0.0/15", "2001:db8::/40"];
+
+pub fn aggregated(lot: &mut Lot) -> IpNet {
+    lot.pick(&AGGREGATED).parse().unwrap()
+}
+
 pub fn aggregates(lot: &mut Lot) -> Vec<Aggregate> {
     let prefixes = ["10.0.0.0/8", "10.0.0.0/14", "10.2.0.0/15", "2001:db8::/40"];
     let some = prefixes.iter().filter(|_| lot.one_in(2));

@@ -59,6 +59,15 @@ fn a_dry_run_counts_what_then_happens() {
         });
         run.world.settle();
         let Run { lot, world, .. } = &mut run;
+        // How much room there will be it does not know.
+        for (id, peer) in world.naive.peers.clone() {
+            let spec = PeerSpec {
+                limit_in: [None, None],
+                ..peer.spec
+            };
+            world.set_spec(PeerId(id), spec);
+        }
+        world.settle();
         let mut specs = Vec::new();
         for (id, peer) in &world.naive.peers {
             if lot.one_in(2) {

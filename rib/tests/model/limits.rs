@@ -260,3 +260,159 @@ fn a_session_that_ends_past_its_limit_leaves_nothing() {
     let source = world.up(limited(1, limit(100)));
     assert_eq!(figures(&world, source), (0, 0, 0, 0));
 }
+
+/// Of as many attributes as there are prefixes.
+fn announce_apart(world: &mut World, id: PeerId, nets: &[IpNet]) {
+    for (i, net) in (1..).zip(nets) {
+        let mut attrs = inside(via(1, i), 100);
+        attrs.set_med(Some(i.into()));
+        world.announce(id, &[*net], &attrs);
+    }
+    world.settle();
+}
+
+#[test]
+fn what_is_turned_away_takes_no_attributes_from_others() {
+    let mut world = world();
+    // Its import edits, so that nobody else has its attributes.
+    let source = world.up(PeerSpec {
+        weight: 5,
+        ..limited(1, limit(1))
+    });
+    let other = world.up(spec(2, SessionKind::InternalClient));
+    world.up(spec(3, SessionKind::InternalClient));
+    announce(&mut world, source, &nets(0, 1));
+    world.announce(source, &nets(1, 3), &inside(via(7, 7), 100));
+    announce_apart(&mut world, other, &nets(10, 8));
+    world.compare("turned away");
+    // One that may change comes after one that may not.
+    let both = [nets(4, 1), nets(0, 1)].concat();
+    world.announce(source, &both, &inside(via(8, 8), 100));
+    announce_apart(&mut world, other, &nets(20, 8));
+    world.compare("turned away, then taken");
+}
+
+fn accepted_limit(max: u32) -> PrefixLimit {
+    PrefixLimit {
+        count: Counted::Accepted,
+        ..limit(max)
+    }
+}
+
+/// Accepts what is in here.
+fn only(range: &str) -> [PolicyRef; 2] {
+    let mut set = PolicySetSpec::default();
+    set.prefix_sets
+        .insert("some".into(), vec![range.parse().unwrap()]);
+    let rule = RuleSpec {
+        matches: MatchSpec {
+            prefix_sets: vec!["some".into()],
+            ..MatchSpec::default()
+        },
+        sets: SetSpec::default(),
+        then: Some(Then::Accept),
+        ..RuleSpec::default()
+    };
+    set.policies.insert("some".into(), vec![rule]);
+    let some = PolicySet::compile(&set).unwrap().chain(&["some"]).unwrap();
+    [some.clone(), some]
+}
+
+#[test]
+fn a_limit_that_comes_with_a_tighter_import_counts_what_that_accepts() {
+    let mut world = world();
+    let source = world.up(spec(1, SessionKind::InternalClient));
+    announce(&mut world, source, &nets(0, 1000));
+    let tighter = PeerSpec {
+        import: only("10.0.0.0/18{24,24}"),
+        ..limited(1, accepted_limit(100))
+    };
+    world.set_spec(source, tighter.clone());
+    // Also while the import is about to judge the others.
+    world.announce(source, &nets(0, 1), &inside(via(2, 2), 100));
+    world.announce(source, &nets(63, 2), &inside(via(2, 2), 100));
+    world.rib.work(100);
+    world.announce(source, &nets(2, 1), &inside(via(2, 2), 100));
+    world.settle();
+    assert_eq!(news(&mut world), []);
+    assert_eq!(figures(&world, source), (1000, 64, 0, 0));
+    world.compare("below its limit");
+    // One that leaves more than its limit does pass it, by what came last.
+    let wide = PeerSpec {
+        import: only("10.0.0.0/16{24,24}"),
+        ..tighter
+    };
+    world.set_spec(source, wide);
+    world.settle();
+    assert_eq!(news(&mut world), [LimitNews::InExceeded(V4, 101)]);
+    assert_eq!(figures(&world, source), (1000, 100, 156, 0));
+}
+
+#[test]
+fn what_was_kept_out_comes_in_when_an_import_makes_room() {
+    let mut world = world();
+    let source = world.up(limited(1, accepted_limit(100)));
+    // Those over the limit are looked at before the others.
+    let other = world.up(spec(2, SessionKind::InternalClient));
+    announce(&mut world, other, &nets(64, 20));
+    announce(&mut world, source, &nets(0, 64));
+    announce(&mut world, source, &nets(84, 36));
+    announce(&mut world, source, &nets(64, 20));
+    assert_eq!(figures(&world, source), (120, 100, 20, 0));
+    world.set_import(source, only("10.0.64.0/18{24,24}"));
+    world.settle();
+    assert_eq!(figures(&world, source), (120, 56, 0, 0));
+    world.compare("all that the policy accepts");
+}
+
+#[test]
+fn a_limit_that_only_tells_counts_what_another_import_lets_in() {
+    let mut world = world();
+    let told = PrefixLimit {
+        enforced: false,
+        ..accepted_limit(100)
+    };
+    let source = world.up(PeerSpec {
+        import: only("10.0.0.0/18{24,24}"),
+        ..limited(1, told)
+    });
+    announce(&mut world, source, &nets(0, 200));
+    assert_eq!(news(&mut world), []);
+    world.set_import(source, only("10.0.0.0/16{24,24}"));
+    world.settle();
+    assert_eq!(news(&mut world), [LimitNews::InExceeded(V4, 200)]);
+}
+
+#[test]
+fn a_limit_outwards_that_comes_with_a_tighter_export_counts_what_that_lets_go() {
+    let mut world = world();
+    let source = world.up(spec(1, SessionKind::InternalClient));
+    let out = world.up(spec(2, SessionKind::InternalClient));
+    // So many that they are encoded in more than one go.
+    announce(&mut world, source, &nets(0, 40_000));
+    let tighter = PeerSpec {
+        export: only("10.0.0.0/18{24,24}"),
+        limit_out: [Some(limit(100)), None],
+        ..spec(2, SessionKind::InternalClient)
+    };
+    world.set_spec(out, tighter.clone());
+    while world.rib.work(7) {
+        world.events();
+        for id in world.ready.clone() {
+            world.poll(id, 300);
+        }
+    }
+    world.settle();
+    assert_eq!(world.limits, []);
+    assert_eq!(world.remotes[&out.0].table.len(), 64);
+    // A lower limit is asked at once.
+    world.set_spec(
+        out,
+        PeerSpec {
+            limit_out: [Some(limit(50)), None],
+            ..tighter
+        },
+    );
+    world.settle();
+    assert_eq!(world.limits, [(out, LimitNews::OutExceeded(V4, 64))]);
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod add_path;
+mod agree;
 mod draw;
 mod dryrun;
 mod fair;

@@ -162,6 +162,7 @@ impl Run {
                     next_hop_self: new.next_hop_self,
                     shared_subnet: new.shared_subnet,
                     import: new.import,
+                    limit_in: new.limit_in,
                     ..spec
                 };
                 world.set_spec(id, spec);

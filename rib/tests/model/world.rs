@@ -28,7 +28,7 @@ pub struct Remote {
     /// Refreshes (RFC 7313) that it saw whole, by family.
     pub refreshed: [usize; 2],
     /// What a refresh under way has not brought again.
-    stale: [Option<BTreeSet<(IpNet, PathId)>>; 2],
+    pub stale: [Option<BTreeSet<(IpNet, PathId)>>; 2],
     /// Routes it was told of, one way or the other.
     pub told: usize,
     pub bytes: usize,
@@ -372,59 +372,6 @@ impl World {
                 return;
             }
         }
-    }
-
-    /// Both agree.
-    pub fn compare(&mut self, when: &str) {
-        for (id, peer) in &self.naive.peers {
-            let want = self.naive.view(*id);
-            let remote = &self.remotes[id];
-            let have = remote.paths();
-            if want != have {
-                let nets: BTreeSet<_> = want.keys().chain(have.keys()).collect();
-                for net in nets {
-                    if want.get(net) != have.get(net) {
-                        let explain = self.rib.explain(*net);
-                        panic!(
-                            "{when}: peer {id} and {net}: want {:?}, have {:?}\n{:?}\n{explain:#?}",
-                            want.get(net),
-                            have.get(net),
-                            peer.spec,
-                        );
-                    }
-                }
-            }
-            let counters = self.rib.peer_counters(PeerId(*id));
-            let count = |nets: &mut dyn Iterator<Item = IpNet>| {
-                let mut n = [0; 2];
-                nets.for_each(|net| n[Family::of(&net.addr()).index()] += 1);
-                n
-            };
-            let received = count(&mut peer.received.keys().map(|(net, _)| *net));
-            assert_eq!(counters.received, received, "{when}: received of {id}");
-            let nets: BTreeSet<IpNet> = peer.received.keys().map(|(net, _)| *net).collect();
-            let prefixes = count(&mut nets.iter().copied());
-            assert_eq!(counters.prefixes, prefixes, "{when}: prefixes of {id}");
-            let accepted = peer.received.keys().filter(|(net, path_id)| {
-                let accepted = self.naive.accepted(peer, *net, *path_id);
-                accepted.is_some()
-            });
-            let accepted = count(&mut accepted.map(|(net, _)| *net));
-            assert_eq!(counters.accepted, accepted, "{when}: accepted of {id}");
-            let advertised = count(&mut remote.table.keys().map(|(net, _)| *net));
-            assert_eq!(counters.advertised, advertised, "{when}: to {id}");
-            let is_best = |net: &IpNet| self.naive.best_of(*net) == Some(Some(*id));
-            let best = count(&mut nets.iter().copied().filter(is_best));
-            assert_eq!(counters.best, best, "{when}: best of {id}");
-            for family in Family::ALL {
-                let once = usize::from(peer.spec.families[family.index()]);
-                let ends = remote.ends_of_rib[family.index()];
-                assert_eq!(ends, once, "{when}: End-of-RIB of {family} to {id}");
-                let open = &remote.stale[family.index()];
-                assert_eq!(*open, None, "{when}: refresh of {family} to {id}");
-            }
-        }
-        assert_eq!(self.kernel, self.naive.fib(), "{when}: kernel");
     }
 }
 
