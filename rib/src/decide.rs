@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use godwit_bgp::{SendPaths, SessionKind};
+use godwit_bgp::{PathId, SendPaths, SessionKind};
 use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibConfig};
@@ -71,6 +71,7 @@ pub struct Candidate<'a> {
     pub attr: AttrId,
     pub key: &'a Key,
     pub igp_cost: u32,
+    pub rx_path_id: PathId,
 }
 
 impl Candidate<'_> {
@@ -118,6 +119,7 @@ impl<'a> View<'a> {
             attr: path.attr,
             key,
             igp_cost,
+            rx_path_id: path.rx_path_id,
         })
     }
 
@@ -187,12 +189,7 @@ impl<'a> View<'a> {
             |c| self.peers.at(c.peer).address_rank,
             lost,
         );
-        keep_least(
-            all,
-            Step::PathId,
-            |c| (self.paths.at(c.path).rx_path_id, c.peer),
-            lost,
-        );
+        keep_least(all, Step::PathId, |c| (c.rx_path_id, c.peer), lost);
     }
 
     /// The best path, or [`NONE`].

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
-use godwit_bgp::{Asn, Family};
+use godwit_bgp::{Asn, Family, PathId};
 use hashbrown::{HashMap, HashSet};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -29,7 +29,7 @@ use crate::import::{ClassId, Imports};
 use crate::interner::AttrId;
 use crate::path::{Path, Verdict};
 use crate::presence::{PRESENT, WITH_PATH};
-use crate::rib::Rib;
+use crate::rib::{AGGREGATED, ORIGINATED, Rib};
 use crate::ring::Mark;
 use crate::slab::NONE;
 use cells::{Cell, Site, World};
@@ -435,17 +435,18 @@ impl DryRun {
     /// routes counts what comes of it.
     fn judge(&mut self, net: IpNet, head: u32, core: &mut Core) -> Others {
         let mut others = Others::default();
-        let mut own = None;
+        let mut ours = [None; 2];
         let mut id = head;
         while id != NONE {
             let path = *core.paths.at(id);
             if path.peer == PeerId::LOCAL {
-                own = Some((id, path.attr));
+                ours[path.rx_path_id.0 as usize] = Some((id, path.attr));
             }
             match self.subjects.get(&path.peer) {
                 Some(Subject::Gone) => others.extend([Other {
                     slot: id,
                     peer: path.peer,
+                    rx_path_id: path.rx_path_id,
                     attr: None,
                     like: path.used_attr(),
                 }]),
@@ -461,7 +462,11 @@ impl DryRun {
             }
             id = path.next;
         }
-        others.extend(self.own(net, own, core));
+        let [route, aggregate] = ours;
+        let then = self.route(net, route.map(|(_, attr)| attr), core);
+        others.extend(own(ORIGINATED, route, then, core));
+        let then = self.aggregate(net, core);
+        others.extend(own(AGGREGATED, aggregate, then, core));
         others
     }
 
@@ -492,41 +497,54 @@ impl DryRun {
         Some(Other {
             slot,
             peer: path.peer,
+            rx_path_id: path.rx_path_id,
             attr: new,
             like: path.used_attr(),
         })
     }
 
-    /// What our own route would be, if another than it is: where that is, and
-    /// what it has.
-    fn own(&self, net: IpNet, now: Option<(u32, AttrId)>, core: &mut Core) -> Option<Other> {
-        let then = match (self.originated.get(&net), self.standing.aggregate(net)) {
-            (Some(route), _) => Some(core.attrs.intern(route.attrs.as_ref())),
-            (None, Some(atomic)) => {
-                let attrs = aggregate::attrs(&self.config, net, atomic);
-                Some(core.attrs.intern(attrs.as_ref()))
+    /// The route of our own that there would be, with a reference.
+    fn route(&self, net: IpNet, now: Option<AttrId>, core: &mut Core) -> AttrId {
+        match self.originated.get(&net) {
+            Some(route) => core.attrs.intern(route.attrs.as_ref()),
+            None => {
+                let stays = now.filter(|_| !self.withdrawn.contains(&net));
+                let stays = stays.unwrap_or(AttrId::NONE);
+                core.attrs.retain(stays);
+                stays
             }
-            (None, None) => {
-                let (_, attr) = now?;
-                // Of our own routes, those with an AGGREGATOR are aggregates.
-                let stays =
-                    core.attrs.attrs(attr).aggregator().is_none() && !self.withdrawn.contains(&net);
-                if stays {
-                    return None;
-                }
-                None
-            }
-        };
-        let (slot, attr) = now.unwrap_or((NEW, AttrId::NONE));
-        if then == Some(attr) {
-            core.attrs.release(attr);
-            return None;
         }
-        Some(Other {
-            slot,
-            peer: PeerId::LOCAL,
-            attr: then,
-            like: attr,
-        })
     }
+
+    /// The aggregate that there would be, with a reference.
+    fn aggregate(&self, net: IpNet, core: &mut Core) -> AttrId {
+        let Some(atomic) = self.standing.aggregate(net) else {
+            return AttrId::NONE;
+        };
+        let attrs = aggregate::attrs(&self.config, net, atomic);
+        core.attrs.intern(attrs.as_ref())
+    }
+}
+
+/// A path of our own, if it would be another than it is. Takes over the
+/// reference.
+fn own(
+    rx_path_id: PathId,
+    now: Option<(u32, AttrId)>,
+    then: AttrId,
+    core: &mut Core,
+) -> Option<Other> {
+    let new = NEW[rx_path_id.0 as usize];
+    let (slot, attr) = now.unwrap_or((new, AttrId::NONE));
+    if then == attr {
+        core.attrs.release(then);
+        return None;
+    }
+    Some(Other {
+        slot,
+        peer: PeerId::LOCAL,
+        rx_path_id,
+        attr: Some(then).filter(|attr| attr.is_some()),
+        like: attr,
+    })
 }

@@ -37,6 +37,11 @@ use crate::work::Turn;
 /// Prefixes of an UPDATE that are looked up together.
 const BATCH: usize = 32;
 
+/// Under which identifiers our own paths of a prefix are kept apart: a route,
+/// which goes first, and an aggregate.
+pub(crate) const ORIGINATED: PathId = PathId(0);
+pub(crate) const AGGREGATED: PathId = PathId(1);
+
 /// A path of an UPDATE, and its destination if there is one yet.
 type Looked<A> = (PathId, <A as Address>::Net, Option<u32>);
 
@@ -451,9 +456,14 @@ impl Rib {
         self.groups.refresh(id, family, &mut self.core);
     }
 
-    /// Announces a route of our own, in place of one of the same prefix.
+    /// Announces a route of our own, in place of one of the same prefix. An
+    /// aggregate of that prefix is apart from it, and stands back.
     pub fn originate(&mut self, route: &LocalRoute, now: Duration) {
         self.now = now;
+        self.put_local(ORIGINATED, route);
+    }
+
+    pub(crate) fn put_local(&mut self, rx_path_id: PathId, route: &LocalRoute) {
         let core = &mut self.core;
         let attr = core.attrs.intern(route.attrs.as_ref());
         core.attrs.retain(attr);
@@ -467,16 +477,20 @@ impl Rib {
                 flags: Path::flags_of(Verdict::Accepted, route.blackhole),
                 attr_in: attr,
                 attr,
-                rx_path_id: PathId(0),
-                since: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+                rx_path_id,
+                since: u32::try_from(self.now.as_secs()).unwrap_or(u32::MAX),
             },
         );
     }
 
     /// Takes a route of our own back. False: there was none.
     pub fn withdraw_local(&mut self, prefix: IpNet) -> bool {
+        self.take_local(ORIGINATED, prefix)
+    }
+
+    pub(crate) fn take_local(&mut self, rx_path_id: PathId, prefix: IpNet) -> bool {
         let mark = self.core.tables.find(prefix.trunc());
-        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL, PathId(0)))
+        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL, rx_path_id))
     }
 
     /// From now on, these stand while something is in them.
@@ -492,7 +506,7 @@ impl Rib {
                 blackhole: _,
             } = gone.spec;
             if gone.standing.is_some() {
-                self.withdraw_local(prefix);
+                self.take_local(AGGREGATED, prefix);
                 if summary_only {
                     self.rehide.push_back((prefix, Mark::FIRST));
                 }

@@ -9,7 +9,7 @@ use crate::api::{Aggregate, LocalRoute, RibEvent};
 use crate::core::{Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, QUIET, TOUCHED};
 use crate::presence::News;
-use crate::rib::Rib;
+use crate::rib::{AGGREGATED, Rib};
 use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::Done;
@@ -234,8 +234,8 @@ impl Rib {
                         continue;
                     };
                     match now {
-                        Some(atomic) => self.originate(&self.aggregate(spec, atomic), self.now),
-                        None => drop(self.withdraw_local(prefix)),
+                        Some(atomic) => self.put_local(AGGREGATED, &self.aggregate(spec, atomic)),
+                        None => drop(self.take_local(AGGREGATED, prefix)),
                     }
                     if spec.summary_only && before.is_some() != now.is_some() {
                         self.rehide.retain(|(other, _)| *other != prefix);

@@ -38,6 +38,11 @@ impl Desired {
             ..found.template.clone()
         })
     }
+
+    /// Whether the prefix is one of the file's aggregates.
+    pub fn aggregates(&self, prefix: IpNet) -> bool {
+        self.aggregates.iter().any(|a| a.prefix == prefix)
+    }
 }
 
 /// The TCP-MD5 keys that listening sockets need: of single peers, and of ranges

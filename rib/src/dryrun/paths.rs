@@ -1,5 +1,6 @@
 //! The paths of a destination as they would be.
 
+use godwit_bgp::PathId;
 use smallvec::SmallVec;
 
 use crate::api::PeerId;
@@ -8,14 +9,15 @@ use crate::decide::{Candidate, Candidates};
 use crate::interner::{AttrId, Interner};
 use crate::slab::NONE;
 
-/// Where a route of our own stands that is not there yet.
-pub const NEW: u32 = NONE;
+/// Where routes of our own stand that are not there yet, by their identifiers.
+pub const NEW: [u32; 2] = [NONE, NONE - 2];
 
 /// A path that would be another.
 #[derive(Clone, Copy, Debug)]
 pub struct Other {
     pub slot: u32,
     pub peer: PeerId,
+    pub rx_path_id: PathId,
     /// With a reference; `None`: it would go, or not be accepted.
     pub attr: Option<AttrId>,
     /// As it is: whose next hop counts where nobody has asked for the other yet.
@@ -40,6 +42,7 @@ impl Other {
                 true => 0,
                 false => cost(attr).or_else(|| cost(self.like))?,
             },
+            rx_path_id: self.rx_path_id,
         })
     }
 }
@@ -83,7 +86,7 @@ impl Others {
             }
             id = core.paths.at(id).next;
         }
-        let new = self.0.iter().filter(|other| other.slot == NEW);
+        let new = self.0.iter().filter(|other| NEW.contains(&other.slot));
         all.extend(new.filter_map(|other| other.candidate(core)));
         all
     }

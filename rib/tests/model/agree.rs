@@ -39,7 +39,10 @@ impl World {
                         Counted::Accepted => counters.accepted[f],
                     };
                     let from = u64::from(limit.warn_from);
-                    assert!(n > from, "{when}: {id} has room for {family}: {n}, {limit:?}");
+                    assert!(
+                        n > from,
+                        "{when}: {id} has room for {family}: {n}, {limit:?}"
+                    );
                 }
             }
             out.insert(*id, over);
@@ -106,4 +109,3 @@ impl World {
         assert_eq!(self.kernel, naive.fib(), "{when}: kernel");
     }
 }
-

@@ -288,8 +288,7 @@ pub fn aggregated(lot: &mut Lot) -> IpNet {
 }
 
 pub fn aggregates(lot: &mut Lot) -> Vec<Aggregate> {
-    let prefixes = ["10.0.0.0/8", "10.0.0.0/14", "10.2.0.0/15", "2001:db8::/40"];
-    let some = prefixes.iter().filter(|_| lot.one_in(2));
+    let some = AGGREGATED.iter().filter(|_| lot.one_in(2));
     let prefixes: Vec<IpNet> = some.map(|net| net.parse().unwrap()).collect();
     let aggregate = |prefix| Aggregate {
         prefix,

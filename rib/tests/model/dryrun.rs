@@ -107,7 +107,8 @@ fn a_dry_run_counts_what_then_happens() {
         if ours(&[]) != ours(&gone) {
             continue;
         }
-        let nets = draw::prefixes();
+        let mut nets = draw::prefixes();
+        nets.push(draw::aggregated(lot));
         let (mut originated, mut withdrawn) = (Vec::new(), Vec::new());
         for net in &nets {
             if !lot.one_in(4) {

@@ -45,6 +45,8 @@ struct Usable {
     path_id: PathId,
     attrs: AttrsBuf,
     cost: u32,
+    /// The kernel is to drop.
+    blackhole: bool,
 }
 
 impl Naive {
@@ -58,13 +60,9 @@ impl Naive {
         received.chain(ours).copied().collect()
     }
 
-    /// A route of our own and whether it is a blackhole: as originated, or an
-    /// aggregate of something.
-    fn own(&self, net: IpNet) -> Option<(AttrsBuf, bool)> {
-        let aggregate = self.aggregates.iter().find(|a| a.prefix == net);
-        let Some(aggregate) = aggregate else {
-            return self.local.get(&net).cloned();
-        };
+    /// An aggregate of something, and whether it is a blackhole.
+    fn aggregate(&self, net: IpNet) -> Option<(AttrsBuf, bool)> {
+        let aggregate = self.aggregates.iter().find(|a| a.prefix == net)?;
         let inside = self.prefixes().into_iter();
         let inside = inside.filter(|other| net.contains(other) && *other != net);
         let parts: Vec<Usable> = inside.filter_map(|net| self.best(net)).collect();
@@ -95,7 +93,7 @@ impl Naive {
         let mut around = self.aggregates.iter();
         around.any(|a| {
             let inside = a.prefix.contains(&net) && a.prefix != net;
-            inside && a.summary_only && self.own(a.prefix).is_some()
+            inside && a.summary_only && self.aggregate(a.prefix).is_some()
         })
     }
 
@@ -236,13 +234,15 @@ impl Naive {
 
     fn usable(&self, net: IpNet) -> Vec<Usable> {
         let mut all = Vec::new();
-        if let Some((attrs, _)) = self.own(net) {
-            all.push(Usable {
+        let own = [self.local.get(&net).cloned(), self.aggregate(net)];
+        for (path_id, own) in (0..).map(PathId).zip(own) {
+            all.extend(own.map(|(attrs, blackhole)| Usable {
                 peer: None,
-                path_id: PathId(0),
+                path_id,
                 attrs,
                 cost: 0,
-            });
+                blackhole,
+            }));
         }
         let paths = self.peers.iter().flat_map(|(id, peer)| {
             let ids = peer
@@ -277,6 +277,7 @@ impl Naive {
                 all.push(Usable {
                     peer: Some(*id),
                     path_id,
+                    blackhole: attrs.as_ref().local().blackhole,
                     attrs,
                     cost: state.cost,
                 });
@@ -556,7 +557,7 @@ impl Naive {
             metric: local.metric,
             source: None,
         };
-        if local.blackhole || (best.peer.is_none() && self.own(net)?.1) {
+        if best.blackhole {
             return Some(Target::Blackhole(options));
         }
         best.peer?;

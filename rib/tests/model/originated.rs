@@ -236,3 +236,27 @@ fn a_policy_tells_aggregates_from_other_routes_of_ours() {
     world.compare("without the whole");
     assert_eq!(told(&world, hears), ["10.0.1.0/24"]);
 }
+
+#[test]
+fn a_route_and_an_aggregate_of_the_same_prefix_come_and_go_apart() {
+    let mut world = world();
+    let source = world.up(external(1));
+    let hears = world.up(external(2));
+    let whole = net("10.0.0.0/16");
+    let route = || AttrsBuf::new(hop(9), Origin::Incomplete);
+    world.announce(source, &[net("10.0.1.0/24")], &via(65101, 1));
+    world.originate(whole, route(), false);
+    world.aggregate(vec![aggregate("10.0.0.0/16", true)]);
+    world.settle();
+    world.compare("both");
+    assert_eq!(told(&world, hears), ["10.0.0.0/16"]);
+    world.withdraw_local(whole);
+    world.settle();
+    world.compare("the aggregate alone");
+    assert_eq!(told(&world, hears), ["10.0.0.0/16"]);
+    world.originate(whole, route(), false);
+    world.withdraw(source, &[net("10.0.1.0/24")]);
+    world.settle();
+    world.compare("the route alone");
+    assert_eq!(told(&world, hears), ["10.0.0.0/16"]);
+}

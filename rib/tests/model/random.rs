@@ -84,7 +84,11 @@ impl Run {
                 }
             }
             7..=10 => {
-                let net = lot.pick(nets);
+                // Some that are aggregates, too.
+                let net = match lot.one_in(8) {
+                    true => draw::aggregated(lot),
+                    false => lot.pick(nets),
+                };
                 if world.naive.local.contains_key(&net) {
                     world.withdraw_local(net);
                 } else {
@@ -208,11 +212,9 @@ fn run(seed: u64, steps: usize) {
         run.world.down(id);
     }
     run.world.aggregate(Vec::new());
-    for net in run.nets.clone() {
-        if run.world.naive.local.contains_key(&net) {
-            run.world.withdraw_local(net);
-        }
-    }
+    let own: Vec<IpNet> = run.world.naive.local.keys().copied().collect();
+    own.into_iter()
+        .for_each(|net| run.world.withdraw_local(net));
     run.world.settle();
     run.world.compare(&format!("seed {seed}, end"));
     let summary = run.world.rib.summary();

@@ -196,6 +196,26 @@ fn an_aggregate_reaches_peers_in_place_of_its_parts_and_theirs_reaches_us() {
 }
 
 #[test]
+fn a_route_added_by_command_gives_way_to_an_aggregate_of_the_file() {
+    let lab = Switched::start("", "").established();
+    let mut raw = lab.raw();
+    announce(&mut raw, &["10.9.1.0/24"], &[]);
+    let route = |what: &str| lab.us.cli(&["route", what, "10.9.0.0/16"]);
+    route("add").expect("a new route");
+    gets(&lab.frr, "10.9.0.0/16");
+    let more = "[[aggregate]]\nprefix = \"10.9.0.0/16\"\nsummary-only = true\n";
+    lab.us.reload(&configuration("", more));
+    wait_for("the aggregate", || {
+        lab.frr.route("10.9.0.0/16")?.aggregator.map(drop)
+    });
+    loses(&lab.frr, "10.9.1.0/24");
+    // It is not the command's any more to take back.
+    route("remove").expect_err("there is no such route");
+    withdraw(&mut raw, "10.9.1.0/24");
+    loses(&lab.frr, "10.9.0.0/16");
+}
+
+#[test]
 fn a_default_route_is_for_one_peer_while_its_condition_holds() {
     let mut text = configuration("", "");
     let frr = "address = \"10.0.0.2\"\n";

@@ -242,7 +242,7 @@ impl ControlTask {
             let text = format!("route {prefix} is in the configuration file");
             return Err(ControlError::FailedPrecondition(text));
         }
-        if self.desired.aggregates.iter().any(|a| a.prefix == prefix) {
+        if self.desired.aggregates(prefix) {
             let text = format!("{prefix} is an aggregate of the configuration file");
             return Err(ControlError::FailedPrecondition(text));
         }
@@ -295,7 +295,7 @@ impl ControlTask {
             .retain(|a, _| !self.desired.peers.contains_key(a));
         changes
             .routes
-            .retain(|p, _| !self.desired.routes.contains_key(p));
+            .retain(|p, _| !self.desired.routes.contains_key(p) && !self.desired.aggregates(*p));
         self.changes = changes;
     }
 

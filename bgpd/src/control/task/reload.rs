@@ -258,7 +258,12 @@ impl ControlTask {
             routes,
         } = &mut self.changes;
         added.retain(|address, _| !next.peers.contains_key(address));
-        routes.retain(|prefix, _| !next.routes.contains_key(prefix));
+        let mut withdrawn = Vec::new();
+        routes.retain(|prefix, _| {
+            let aggregate = next.aggregates(*prefix);
+            withdrawn.extend(aggregate.then_some(*prefix));
+            !aggregate && !next.routes.contains_key(prefix)
+        });
         forced.retain(|address, disabled| {
             let of_file = next.peers.get(address);
             of_file.is_none_or(|settings| settings.disabled != *disabled)
@@ -279,6 +284,10 @@ impl ControlTask {
         }));
         if self.changes.len() != before || kept_before != keep_now {
             self.keep_changes();
+        }
+        for prefix in withdrawn {
+            info!(%prefix, "the route added by command is withdrawn: the file has an aggregate of this prefix now");
+            self.withdraw(prefix);
         }
         // Before the sessions that come up anew with other keys.
         self.listen(peers.values()).await;
