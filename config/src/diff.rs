@@ -202,7 +202,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         role_strict,
         send_communities,
     } = path;
-    let number = |path: &PathConfig| path.local_as.map(|local| local.asn);
+    let number = |path: &PathConfig| path.local_as.map(|local| (local.asn, local.dual_as));
     let (was_path, path) = (path, &new.path);
     let policy = |a: &[crate::PolicyChain; 2], b: &[crate::PolicyChain; 2]| {
         a.iter().zip(b).any(|(a, b)| a != b)

@@ -33,6 +33,8 @@ pub struct LocalAs {
     pub no_prepend: bool,
     /// The router's own number is not in what goes out.
     pub replace_as: bool,
+    /// The neighbour may know us by the router's own number instead.
+    pub dual_as: bool,
 }
 
 /// The same with defaults filled in.
@@ -98,6 +100,7 @@ fn local_as(table: &Table<'_>) -> Option<LocalAs> {
         asn,
         no_prepend: false,
         replace_as: false,
+        dual_as: false,
     };
     if !matches!(value.get_ref(), DeValue::Table(_)) {
         return table.plain("local-as", values::asn).map(plain);
@@ -107,10 +110,12 @@ fn local_as(table: &Table<'_>) -> Option<LocalAs> {
     let asn = inner.required("asn", help, values::asn);
     let flag = |key| inner.plain(key, values::boolean).unwrap_or(false);
     let (no_prepend, replace_as) = (flag("no-prepend"), flag("replace-as"));
+    let dual_as = flag("dual-as");
     Some(LocalAs {
         asn: asn?.into_inner(),
         no_prepend,
         replace_as,
+        dual_as,
     })
 }
 
@@ -202,6 +207,13 @@ pub(crate) fn resolve(
             wrong(
                 "local-as",
                 Problem::new(title, help).label("not our number"),
+            );
+        } else if local.dual_as && !session.external {
+            let title = "an internal session has one AS number";
+            let help = "take `dual-as` out: with the other number the session would be external";
+            wrong(
+                "local-as",
+                Problem::new(title, help).label("external peers only"),
             );
         }
     }

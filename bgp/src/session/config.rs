@@ -122,6 +122,10 @@ impl Default for Capabilities {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
     pub local_asn: Asn,
+    /// Also our number: our OPEN shows it where the peer answered the other with
+    /// Bad Peer AS, and the other again where it answered this one so. An AS that
+    /// is being migrated has neighbours that know either (RFC 7705 §3).
+    pub alternate_asn: Option<Asn>,
     pub local_router_id: RouterId,
     pub remote_as: RemoteAs,
     /// What we propose, whole seconds: 0 (no hold timer, no keepalives) or 3 to
@@ -164,6 +168,7 @@ impl SessionConfig {
     pub fn new(local_asn: Asn, local_router_id: RouterId, remote_as: RemoteAs) -> Self {
         SessionConfig {
             local_asn,
+            alternate_asn: None,
             local_router_id,
             remote_as,
             hold_time: Duration::from_secs(90),
@@ -193,27 +198,28 @@ impl SessionConfig {
     /// Our OPEN. `plain`: without capabilities, for a peer that refused them
     /// with Unsupported Optional Parameter (RFC 5492 §3).
     pub fn open(&self, plain: bool) -> Open {
+        self.open_as(self.local_asn, plain)
+    }
+
+    /// The same with another number.
+    pub(super) fn open_as(&self, asn: Asn, plain: bool) -> Open {
         let four_octet = self.capabilities.four_octet_as && !plain;
-        let my_as = u16::try_from(self.local_asn.0).unwrap_or(Asn::TRANS.0 as u16);
+        let my_as = u16::try_from(asn.0).unwrap_or(Asn::TRANS.0 as u16);
         Open {
             version: 4,
-            asn: if four_octet {
-                self.local_asn
-            } else {
-                Asn(my_as.into())
-            },
+            asn: if four_octet { asn } else { Asn(my_as.into()) },
             my_as,
             hold_time: self.hold_seconds(),
             router_id: self.local_router_id,
             capabilities: if plain {
                 Vec::new()
             } else {
-                self.capability_list()
+                self.capability_list(asn)
             },
         }
     }
 
-    fn capability_list(&self) -> Vec<Capability> {
+    fn capability_list(&self, asn: Asn) -> Vec<Capability> {
         let own = &self.capabilities;
         let mut list: Vec<Capability> = self
             .families
@@ -250,7 +256,7 @@ impl SessionConfig {
             });
         }
         if own.four_octet_as {
-            list.push(Capability::FourOctetAs(self.local_asn));
+            list.push(Capability::FourOctetAs(asn));
         }
         let add_path: Vec<(AfiSafi, u8)> = self
             .families

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::io::{ConnId, Direction, State};
 use super::negotiate::{Negotiated, keepalive_interval};
 use super::timers::ConnTimers;
+use crate::types::Asn;
 use crate::wire::{Capability, Open};
 
 /// OpenSent and later: what came with the peer's OPEN exists only after it.
@@ -22,6 +23,8 @@ pub(super) struct Conn {
     pub(super) direction: Direction,
     pub(super) phase: Phase,
     pub(super) timers: ConnTimers,
+    /// The number that our OPEN showed.
+    pub(super) asn: Asn,
     /// Our OPEN went without capabilities.
     pub(super) plain: bool,
     pub(super) opened: Duration,

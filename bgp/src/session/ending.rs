@@ -77,6 +77,7 @@ impl Session {
             self.report_ending(&ending, state, uptime, now);
         }
         self.adapt_capabilities(&conn, &ending);
+        self.adapt_number(&conn, &ending);
         let mut after = after;
         if state == State::Established {
             self.left_established(ending, now);
@@ -113,6 +114,18 @@ impl Session {
             && faults::refuses_capabilities(n)
         {
             self.plain_open = true;
+        }
+    }
+
+    /// A peer that knows us by our other number says so with Bad Peer AS.
+    fn adapt_number(&mut self, conn: &Conn, ending: &Ending) {
+        if let Ending::Received(n) = ending
+            && conn.state() < State::Established
+            && faults::is_bad_peer_as(n)
+            // Of two connections that were refused alike, the second says nothing new.
+            && conn.asn == self.shown_asn()
+        {
+            self.as_alternate = !self.as_alternate;
         }
     }
 

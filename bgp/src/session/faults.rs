@@ -76,6 +76,10 @@ pub(super) fn cease(subcode: u8, text: &str) -> Notification {
     Notification::with_data(code::CEASE, subcode, data.freeze())
 }
 
+pub(super) fn is_bad_peer_as(n: &Notification) -> bool {
+    (n.code, n.subcode) == (code::OPEN, open::BAD_PEER_AS)
+}
+
 pub(super) fn is_collision(n: &Notification) -> bool {
     (n.code, n.subcode) == (code::CEASE, cease_code::COLLISION_RESOLUTION)
 }

@@ -14,7 +14,7 @@ use super::faults;
 use super::io::{Action, ConnId, Direction, Input, SessionError, State, Waiting};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, Jitter, back_off};
-use crate::types::Family;
+use crate::types::{Asn, Family};
 use crate::wire::{self, MessageType, Notification, Open};
 
 /// Pause before the first repeated attempt to connect.
@@ -68,6 +68,8 @@ pub struct Session {
     pub(super) retries: u32,
     /// The peer refused capabilities: do without (RFC 5492 §3).
     pub(super) plain_open: bool,
+    /// The peer knows us by the alternate number.
+    pub(super) as_alternate: bool,
     pub(super) actions: VecDeque<Action>,
     pub(super) counters: Counters,
     pub(super) last_error: Option<SessionError>,
@@ -116,6 +118,7 @@ impl Session {
             failures: 0,
             retries: 0,
             plain_open: false,
+            as_alternate: false,
             actions: VecDeque::new(),
             counters: Counters::default(),
             last_error: None,
@@ -279,6 +282,12 @@ impl Session {
         &self.config
     }
 
+    /// The number of ours that the next OPEN shows.
+    pub fn shown_asn(&self) -> Asn {
+        let alternate = self.config.alternate_asn.filter(|_| self.as_alternate);
+        alternate.unwrap_or(self.config.local_asn)
+    }
+
     /// Takes effect with the next OPEN that is sent and, for the retry and idle
     /// hold times, with the next timer that is started; the keepalive interval,
     /// of which no OPEN tells, at once. Whatever was said in an OPEN wants a
@@ -287,6 +296,8 @@ impl Session {
         for conn in &mut self.conns {
             conn.set_keepalive(config.keepalive);
         }
+        let numbers = |c: &SessionConfig| (c.local_asn, c.alternate_asn);
+        self.as_alternate &= numbers(&config) == numbers(&self.config);
         self.config = config;
     }
 
@@ -312,6 +323,7 @@ impl Session {
         if self.run == Run::Stopped {
             self.failures = 0;
             self.plain_open = false;
+            self.as_alternate = false;
         }
         if self.run != Run::Running {
             self.start_running(now);
@@ -411,7 +423,8 @@ impl Session {
     /// TCP stands (events 16 and 17): send OPEN, wait long for the peer's.
     fn open(&mut self, id: ConnId, direction: Direction, now: Duration) {
         let plain = self.plain_open;
-        let open = self.config.open(plain);
+        let asn = self.shown_asn();
+        let open = self.config.open_as(asn, plain);
         self.send(id, MessageType::Open, open.encode());
         let send_hold = self.config.send_hold.unwrap_or(LEAST_SEND_HOLD);
         self.conns.push(Conn {
@@ -419,6 +432,7 @@ impl Session {
             direction,
             phase: Phase::OpenSent(open),
             timers: ConnTimers::new(self.config.open_hold, send_hold, now),
+            asn,
             plain,
             opened: now,
         });

@@ -145,7 +145,7 @@ impl Session {
             return;
         };
         self.peer_open = Some(remote.clone());
-        let negotiated = match negotiate(&self.config, local.clone(), remote) {
+        let negotiated = match negotiate(&self.config, conn.asn, local.clone(), remote) {
             Ok(negotiated) => negotiated,
             Err(fault) => {
                 let frame = Frame {

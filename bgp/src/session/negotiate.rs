@@ -93,9 +93,10 @@ impl Negotiated {
 }
 
 /// Accepts the peer's OPEN, or says why not (RFC 4271 §6.2). `local` is the OPEN
-/// that was sent on the same connection.
+/// that was sent on the same connection, with our number `asn`.
 pub(super) fn negotiate(
     config: &SessionConfig,
+    asn: Asn,
     local: Open,
     remote: Open,
 ) -> Result<Negotiated, Notification> {
@@ -103,10 +104,10 @@ pub(super) fn negotiate(
         return Err(faults::unsupported_version());
     }
     // AS 0 is never acceptable (RFC 7607 §2).
-    if remote.asn.0 == 0 || !config.remote_as.accepts(config.local_asn, remote.asn) {
+    if remote.asn.0 == 0 || !config.remote_as.accepts(asn, remote.asn) {
         return Err(faults::bad_peer_as());
     }
-    let external = remote.asn != config.local_asn;
+    let external = remote.asn != asn;
     // Any non-zero number will do, but within one AS they differ (RFC 6286 §2.2).
     if remote.router_id.0 == 0 || (!external && remote.router_id == local.router_id) {
         return Err(faults::bad_bgp_identifier());
@@ -120,7 +121,7 @@ pub(super) fn negotiate(
     let families = common_families(&local, &remote)?;
     let hold_time = Duration::from_secs(local.hold_time.min(remote.hold_time).into());
     Ok(Negotiated {
-        local_asn: config.local_asn,
+        local_asn: asn,
         remote_asn: remote.asn,
         remote_router_id: remote.router_id,
         external,

@@ -17,6 +17,7 @@ pub fn message(path: &PathConfig) -> v1::PathRules {
             asn: local.asn.0,
             no_prepend: local.no_prepend,
             replace_as: local.replace_as,
+            dual_as: local.dual_as,
         }),
         allow_as_in: Some(path.allow_as_in.into()),
         as_override: Some(path.as_override),
@@ -82,6 +83,7 @@ fn local_as(local: v1::LocalAs) -> Result<LocalAs, Status> {
             asn: Asn(asn),
             no_prepend: local.no_prepend,
             replace_as: local.replace_as,
+            dual_as: local.dual_as,
         }),
     }
 }
@@ -106,6 +108,7 @@ mod tests {
                 asn: Asn(4_200_000_000),
                 no_prepend: true,
                 replace_as: false,
+                dual_as: true,
             }),
             allow_as_in: 3,
             as_override: true,

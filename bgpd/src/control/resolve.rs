@@ -106,8 +106,10 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         godwit_config::RemoteAs::External => RemoteAs::External,
         godwit_config::RemoteAs::Internal => RemoteAs::Internal,
     };
-    let asn = peer.path.local_as.map_or(identity.asn, |local| local.asn);
+    let local_as = peer.path.local_as;
+    let asn = local_as.map_or(identity.asn, |local| local.asn);
     SessionConfig {
+        alternate_asn: local_as.filter(|local| local.dual_as).map(|_| identity.asn),
         hold_time: peer.hold_time,
         keepalive: peer.keepalive,
         connect_retry: peer.connect_retry,

@@ -19,7 +19,7 @@ fn every_command_of_the_surface_is_there() {
         "godwit peer show 10.0.0.1",
         "godwit peer add 10.0.0.1 --remote-as external --hold-time 9s",
         "godwit peer add 10.0.0.1 --group tor --family ipv4-unicast --import a,b",
-        "godwit peer add 10.0.0.1 --group tor --local-as 64500 --no-prepend --remove-private-as",
+        "godwit peer add 10.0.0.1 --group tor --local-as 64500 --no-prepend --dual-as --remove-private-as",
         "godwit peer add 10.0.0.1 --group tor --remove-private-as all --role customer",
         "godwit peer remove 10.0.0.1",
         "godwit peer enable 10.0.0.1",

@@ -18,6 +18,9 @@ pub struct PathArgs {
     /// Put it alone before the paths that go out.
     #[arg(long, requires = "local_as")]
     replace_as: bool,
+    /// The neighbour may know us by the router's own number instead.
+    #[arg(long, requires = "local_as")]
+    dual_as: bool,
     /// How often our own AS number may stand in its paths.
     #[arg(long, value_name = "COUNT")]
     allow_as_in: Option<u32>,
@@ -60,6 +63,7 @@ impl PathArgs {
                 asn,
                 no_prepend: self.no_prepend,
                 replace_as: self.replace_as,
+                dual_as: self.dual_as,
             }),
             allow_as_in: self.allow_as_in,
             as_override: self.as_override.then_some(true),
@@ -105,6 +109,7 @@ fn unusual(rules: &PathRules) -> Vec<String> {
         for (set, name) in [
             (local.no_prepend, "no-prepend"),
             (local.replace_as, "replace-as"),
+            (local.dual_as, "dual-as"),
         ] {
             if set {
                 text.push(' ');

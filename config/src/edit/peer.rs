@@ -229,14 +229,19 @@ fn local_as_value(local: LocalAs) -> Value {
         asn,
         no_prepend,
         replace_as,
+        dual_as,
     } = local;
     let asn = Value::from(i64::from(asn.0));
-    if !no_prepend && !replace_as {
+    if !no_prepend && !replace_as && !dual_as {
         return asn;
     }
     let mut table = InlineTable::new();
     table.insert("asn", asn);
-    for (key, set) in [("no-prepend", no_prepend), ("replace-as", replace_as)] {
+    for (key, set) in [
+        ("no-prepend", no_prepend),
+        ("replace-as", replace_as),
+        ("dual-as", dual_as),
+    ] {
         if set {
             table.insert(key, true.into());
         }

@@ -13,7 +13,7 @@ fn every_key_reads_as_it_was_written() {
         local-address = \"10.0.0.2\"\nmultihop = 4\nnext-hop-self = false\n\
         route-reflector-client = false\nweight = 70\nblackhole-community = true\n\
         graceful-shutdown = false\nimport = [\"accept-all\"]\nexport = []\n\
-        local-as = { asn = 9, no-prepend = true }\nallow-as-in = 2\nas-override = true\n\
+        local-as = { asn = 9, no-prepend = true, dual-as = true }\nallow-as-in = 2\nas-override = true\n\
         remove-private-as = \"all-replace\"\nenforce-first-as = false\nas-set = \"accept\"\n\
         max-as-path-length = 99\nrole = \"customer\"\nrole-strict = true\n\
         send-communities = [\"standard\", \"large\"]\n\

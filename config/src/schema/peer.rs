@@ -284,6 +284,12 @@ pub(crate) static LOCAL_AS: Section = Section {
             "`false`",
             "Put it alone before the paths that go out to the neighbour, not our own number too.",
         ),
+        key(
+            "dual-as",
+            "boolean",
+            "`false`",
+            "The neighbour may know us by either number: where it answers one with Bad Peer AS, the next OPEN shows the other (RFC 7705). External sessions only.",
+        ),
     ]],
 };
 

@@ -78,11 +78,13 @@ fn a_local_as_is_a_number_or_a_table() {
         asn: Asn(64500),
         no_prepend: false,
         replace_as: false,
+        dual_as: false,
     };
     assert_eq!(local("local-as = 64500"), plain);
     assert_eq!(local("local-as = { asn = 64500 }"), plain);
     let both = local("local-as = { asn = 64500, no-prepend = true, replace-as = true }");
-    assert!(both.no_prepend && both.replace_as);
+    assert!(both.no_prepend && both.replace_as && !both.dual_as);
+    assert!(local("local-as = { asn = 64500, dual-as = true }").dual_as);
     let remote = "remote-as = 65001\n";
     says(
         &format!("{remote}local-as = {{ no-prepend = true }}"),

@@ -35,6 +35,8 @@ pub struct Options {
     pub they_announce: Vec<Announce>,
     /// The AS number that they know us by.
     pub they_call_us: u32,
+    /// The AS number that we know them by.
+    pub we_call_them: u32,
     /// Lines for their configuration of us.
     pub their_lines: Vec<String>,
     /// Lines for our configuration of `them`.
@@ -54,6 +56,7 @@ impl Default for Options {
             hold_time: 90,
             they_announce: vec![Announce::plain("10.2.0.0/24"), Announce::plain("fd02::/64")],
             they_call_us: OUR_ASN,
+            we_call_them: THEIR_ASN,
             their_lines: Vec::new(),
             peer_lines: "import = [\"accept-all\"]\nexport = [\"accept-all\"]\n".to_owned(),
             raw_lines: String::new(),
@@ -67,6 +70,8 @@ impl Default for Options {
 pub struct Duo<R> {
     pub us: Godwit,
     pub them: R,
+    pub us_host: Host,
+    pub them_host: Host,
     pub raw_host: Host,
     _lab: Lab,
 }
@@ -109,6 +114,8 @@ impl<R: Router> Duo<R> {
         Duo {
             us,
             them,
+            us_host,
+            them_host,
             raw_host,
             _lab: lab,
         }
@@ -160,6 +167,7 @@ pub fn raw_open() -> RawOpen {
 pub fn configuration(options: &Options) -> String {
     let Options {
         we_wait,
+        we_call_them,
         hold_time,
         peer_lines,
         raw_lines,
@@ -182,7 +190,7 @@ blackhole = true
 
 [[peer]]
 address = "{THEM}"
-remote-as = {THEIR_ASN}
+remote-as = {we_call_them}
 passive = {we_wait}
 hold-time = "{hold_time}s"
 connect-retry = "1s"

@@ -1,6 +1,8 @@
 //! AS numbers: a `local-as` with the others, and what becomes of paths with FRR
 //! in our place.
 
+mod peers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -65,7 +67,7 @@ fn a_peer_added_by_command_has_its_rules() {
     let lab = Lab::new();
     let host = lab.host("us");
     let us = Godwit::start(&host, "[router]\nasn = 64512\nrouter-id = \"10.0.0.1\"\n");
-    let add = "peer add 10.0.0.2 --remote-as 65002 --local-as 64501 --replace-as --allow-as-in 1 \
+    let add = "peer add 10.0.0.2 --remote-as 65002 --local-as 64501 --replace-as --dual-as --allow-as-in 1 \
                --as-override --remove-private-as all --enforce-first-as false --as-set accept \
                --max-as-path-length 50 --role customer --role-strict --send-communities large";
     let add: Vec<&str> = add.split_whitespace().collect();
@@ -73,7 +75,7 @@ fn a_peer_added_by_command_has_its_rules() {
     let shown = us.json(&["peer", "show", "10.0.0.2"]);
     let path = &shown["peer"]["path"];
     let expected = serde_json::json!({
-        "local_as": { "asn": 64501, "no_prepend": false, "replace_as": true },
+        "local_as": { "asn": 64501, "no_prepend": false, "replace_as": true, "dual_as": true },
         "allow_as_in": 1,
         "as_override": true,
         "remove_private_as": "all",
@@ -89,7 +91,7 @@ fn a_peer_added_by_command_has_its_rules() {
     let text = us.cli(&["peer", "show", "10.0.0.2"]).expect("it is shown");
     for part in [
         "role: customer, strict",
-        "local AS 64501 replace-as",
+        "local AS 64501 replace-as dual-as",
         "communities sent: large",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");

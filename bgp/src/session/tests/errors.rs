@@ -52,6 +52,68 @@ fn a_wrong_as_is_bad_peer_as() {
     assert_eq!(answer_to_open(&open.open(false)), (2, 2));
 }
 
+/// Which number the OPEN of the next connection shows, when this one has been
+/// answered with a NOTIFICATION; pauses are sat out.
+fn next_number(lone: &mut Lone, conn: ConnId, answer: &Notification) -> (ConnId, Asn) {
+    lone.frame(conn, frame(&answer.encode()));
+    lone.actions();
+    let pause = lone.session.next_deadline().unwrap();
+    lone.run_until(pause);
+    let next = lone.attempt();
+    lone.input(Input::Connected(next));
+    let (_, open) = sent(&lone.actions()).remove(0);
+    (next, Open::decode(&open.body).unwrap().asn)
+}
+
+#[test]
+fn a_peer_that_knows_another_number_of_ours_gets_it() {
+    let other = Asn(4_200_000_000);
+    let (mut lone, conn) = Lone::open_sent(SessionConfig {
+        alternate_asn: Some(other),
+        ..config()
+    });
+    let own = lone.session.config().local_asn;
+    let (conn, asn) = next_number(&mut lone, conn, &faults::bad_peer_as());
+    assert_eq!(asn, other);
+    // Anything else is not about the number.
+    let (conn, asn) = next_number(&mut lone, conn, &faults::unacceptable_hold_time());
+    assert_eq!(asn, other);
+    lone.frame(conn, frame(&peer_open().encode()));
+    lone.frame(conn, keepalive());
+    assert_eq!(lone.session.negotiated().unwrap().local_asn, other);
+    // What a session was up with is what the next begins with, until it is refused.
+    let (conn, asn) = next_number(&mut lone, conn, &faults::bad_peer_as());
+    assert_eq!(asn, other);
+    let (conn, asn) = next_number(&mut lone, conn, &faults::bad_peer_as());
+    assert_eq!(asn, own);
+    let (_, asn) = next_number(&mut lone, conn, &faults::bad_peer_as());
+    assert_eq!(asn, other);
+    lone.session.set_config(config());
+    assert_eq!(lone.session.shown_asn(), own);
+}
+
+#[test]
+fn two_connections_refused_alike_change_the_number_once() {
+    let (mut lone, conn) = Lone::open_sent(SessionConfig {
+        alternate_asn: Some(Asn(65077)),
+        ..config()
+    });
+    let second = lone.accept();
+    lone.actions();
+    for conn in [conn, second] {
+        lone.frame(conn, frame(&faults::bad_peer_as().encode()));
+    }
+    assert_eq!(lone.session.shown_asn(), Asn(65077));
+}
+
+#[test]
+fn without_another_number_a_refusal_changes_nothing() {
+    let (mut lone, conn) = Lone::open_sent(config());
+    let own = lone.session.config().local_asn;
+    let (_, asn) = next_number(&mut lone, conn, &faults::bad_peer_as());
+    assert_eq!(asn, own);
+}
+
 #[test]
 fn as_zero_is_bad_peer_as_whoever_may_come() {
     let mut open = peer_config();

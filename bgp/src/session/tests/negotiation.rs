@@ -5,7 +5,7 @@ use crate::session::negotiate::negotiate;
 use crate::wire::Capability;
 
 fn agree(config: &SessionConfig, remote: Open) -> Negotiated {
-    negotiate(config, config.open(false), remote).unwrap()
+    negotiate(config, config.local_asn, config.open(false), remote).unwrap()
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn refused(ours: Option<Role>, strict: bool, theirs: &[u8]) -> Option<u8> {
     let mut open = peer_open();
     let roles = theirs.iter().map(|role| Capability::Role(*role));
     open.capabilities.extend(roles);
-    let refused = negotiate(&config, config.open(false), open).err()?;
+    let refused = negotiate(&config, config.local_asn, config.open(false), open).err()?;
     assert_eq!(refused.code, 2);
     Some(refused.subcode)
 }

@@ -56,7 +56,7 @@ pub(super) fn status_of(
         disabled: settings.disabled,
         state: session.state(),
         state_since: state_since.map(clock::wall),
-        local_asn: settings.session.local_asn,
+        local_asn: negotiated.map_or_else(|| session.shown_asn(), |n| n.local_asn),
         remote_asn: settings
             .remote_asn()
             .or_else(|| negotiated.map(|n| n.remote_asn)),
