@@ -416,29 +416,18 @@ impl Resolver<'_> {
             // The neighbour is on the link, and both ends have one address there.
             PeerKey::Interface(interface) => {
                 let session = "the session is between the link-local addresses";
-                let signed = "keys of link-local addresses are not in this version";
-                for (key, given, why) in [
-                    ("multihop", merged.take(|s| &s.multihop).is_some(), session),
-                    (
-                        "local-address",
-                        merged.take(|s| &s.local_address).is_some(),
-                        session,
-                    ),
+                for (key, given) in [
+                    ("multihop", merged.take(|s| &s.multihop).is_some()),
+                    ("local-address", merged.take(|s| &s.local_address).is_some()),
                     (
                         "local-interface",
                         merged.take(|s| &s.local_interface).is_some(),
-                        session,
-                    ),
-                    (
-                        "password-file",
-                        merged.take(|s| &s.password).is_some(),
-                        signed,
                     ),
                 ] {
                     if given {
                         let problem = Problem::new(
                             format!("`{key}` is not for the neighbour on {interface}"),
-                            format!("take it out: {why}"),
+                            format!("take it out: {session}"),
                         );
                         problems.push(merged.at(key, problem.label("not on an interface")));
                     }

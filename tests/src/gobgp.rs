@@ -18,6 +18,19 @@ pub struct Gobgp {
 }
 
 impl Gobgp {
+    /// Starts it with a configuration of the test's own, for what [`RouterSpec`]
+    /// has no words for.
+    #[track_caller]
+    pub fn start_with(host: &Host, config: &str) -> Gobgp {
+        require("gobgpd", "gobgpd");
+        host.write("gobgp.toml", config);
+        Gobgp {
+            host: host.clone(),
+            spec: RouterSpec::default(),
+            process: launch(host),
+        }
+    }
+
     /// A command of `gobgp`.
     pub fn ask(&self, command: &[&str]) -> Option<String> {
         ask(&self.host, command)

@@ -45,17 +45,26 @@ impl Desired {
     }
 }
 
-/// The TCP-MD5 keys that listening sockets need: of single peers, and of ranges
-/// for whoever calls from there.
+/// The TCP-MD5 keys that listening sockets need: of single peers, of ranges for
+/// whoever calls from there, and of peers on an interface for whom `neighbour`
+/// says is there. The kernel tells link-local addresses of several links apart by
+/// VRF alone: of two neighbours with the same one, the latter's key holds.
 pub fn listening_keys<'a>(
     peers: impl Iterator<Item = &'a PeerSettings>,
     ranges: &[Range],
+    neighbour: impl Fn(PeerName) -> Option<IpAddr>,
 ) -> BTreeMap<IpNet, Password> {
     let key = |peers, settings: &PeerSettings| Some((peers, settings.config.password.clone()?));
     let ranges = ranges.iter().filter_map(|r| key(r.range, &r.template));
     let single = peers
         .filter(|p| !matches!(p.origin, PeerOrigin::Range(_)))
-        .filter_map(|p| key(IpNet::from(p.address), p));
+        .filter_map(|p| {
+            let address = match p.name {
+                PeerName::Address(address) => address,
+                PeerName::Interface(_) => neighbour(p.name)?,
+            };
+            key(IpNet::from(address), p)
+        });
     // A peer comes before a range of its address alone.
     ranges.chain(single).collect()
 }
@@ -253,6 +262,29 @@ mod tests {
         new.rib.max_paths_external += 1;
         let steps = steps(&old.peers, &new.peers, &old, &new, |_| None);
         assert!(matches!(steps[..], [Step::Reconfigure(_)]), "{steps:?}");
+    }
+
+    #[test]
+    fn a_key_of_a_peer_on_an_interface_is_for_whom_is_found_there() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "key").unwrap();
+        let signed = format!(
+            "remote-as = 65002\npassword-file = '{}'\n",
+            file.path().display()
+        );
+        let desired = desired(&format!(
+            "[[peer]]\ninterface = 'eth0'\n{signed}[[peer]]\ninterface = 'eth1'\n{signed}\
+             [[peer]]\naddress = '10.0.0.1'\n{signed}[[peer]]\nrange = '10.1.0.0/16'\n{signed}\
+             [[peer]]\ninterface = 'eth2'\nremote-as = 65002\n"
+        ));
+        let found = |name: PeerName| match name.to_string().as_str() {
+            "eth1" => "fe80::1".parse().ok(),
+            "eth2" => "fe80::2".parse().ok(),
+            _ => None,
+        };
+        let keys = listening_keys(desired.peers.values(), &desired.ranges, found);
+        let peers: Vec<String> = keys.keys().map(IpNet::to_string).collect();
+        assert_eq!(peers, ["10.0.0.1/32", "10.1.0.0/16", "fe80::1/128"]);
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl ControlTask {
         if !self.changes.peers.is_empty() {
             self.listen_for_all().await;
         }
+        let registry = Arc::clone(&self.shared.registry);
         let ended = loop {
             let or_later = |at: Option<Instant>| at.unwrap_or_else(|| Instant::now() + SWEEP_AFTER);
             let sweep_at = or_later(self.sweep_at);
@@ -159,6 +160,8 @@ impl ControlTask {
                 () = sleep_until(confirm_at), if self.confirm_at.is_some() => {
                     self.not_confirmed().await;
                 }
+                // Its key is for the address that was found.
+                () = registry.neighbours_changed() => self.listen_for_all().await,
                 Some(done) = self.tasks.join_next_with_id() => self.task_ended(&done),
                 () = sleep_until(withdraw_at), if self.withdraw_at.is_some() => self.withdraw_all(),
                 () = sleep_until(held_until), if self.held_until.is_some() => {
@@ -180,7 +183,8 @@ impl ControlTask {
     /// At the addresses of the file that is in force, with the keys of these
     /// peers and of its ranges.
     async fn listen<'a>(&mut self, peers: impl Iterator<Item = &'a PeerSettings>) {
-        let keys = listening_keys(peers, &self.desired.ranges);
+        let registry = &self.shared.registry;
+        let keys = listening_keys(peers, &self.desired.ranges, |name| registry.neighbour(name));
         let config = Arc::clone(&self.shared.loaded.load().config);
         let listeners = &mut self.inputs.listeners;
         listeners

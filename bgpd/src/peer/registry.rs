@@ -1,10 +1,10 @@
 //! All peers: how to reach their tasks and where to read about them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::{PeerCommand, PeerName};
 use crate::status::{PeerEvent, PeerView};
@@ -25,6 +25,10 @@ pub struct Registry {
     peers: RwLock<BTreeMap<PeerName, Entry>>,
     /// Peers that are known by their interface, by its index as of now.
     links: Mutex<HashMap<u32, PeerName>>,
+    /// Who was found on the interfaces of these.
+    neighbours: Mutex<HashMap<PeerName, IpAddr>>,
+    /// Somebody else was found.
+    found: Notify,
     events: broadcast::Sender<PeerEvent>,
 }
 
@@ -33,6 +37,8 @@ impl Default for Registry {
         Registry {
             peers: RwLock::default(),
             links: Mutex::default(),
+            neighbours: Mutex::default(),
+            found: Notify::new(),
             events: broadcast::channel(EVENTS).0,
         }
     }
@@ -45,6 +51,7 @@ impl Registry {
     }
 
     pub fn remove(&self, address: PeerName) {
+        lock(&self.neighbours).remove(&address);
         if self.write().remove(&address).is_some() {
             self.announce(PeerEvent::Removed(address));
         }
@@ -81,6 +88,26 @@ impl Registry {
         let mut links = lock(&self.links);
         links.retain(|_, other| *other != name);
         links.extend(index.map(|index| (index, name)));
+    }
+
+    /// Who is on the interface of this peer now.
+    pub fn set_neighbour(&self, name: PeerName, address: Option<IpAddr>) {
+        let mut neighbours = lock(&self.neighbours);
+        match address {
+            Some(address) => neighbours.insert(name, address),
+            None => neighbours.remove(&name),
+        };
+        self.found.notify_one();
+    }
+
+    pub fn neighbour(&self, name: PeerName) -> Option<IpAddr> {
+        lock(&self.neighbours).get(&name).copied()
+    }
+
+    /// Returns when another neighbour was found on some interface, or none any
+    /// more. For the control task alone.
+    pub async fn neighbours_changed(&self) {
+        self.found.notified().await;
     }
 
     pub fn watch(&self) -> broadcast::Receiver<PeerEvent> {

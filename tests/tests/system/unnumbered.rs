@@ -2,6 +2,7 @@
 //! addresses but the link-local ones that every interface makes for itself.
 
 mod extended;
+mod flood;
 mod link;
 mod twins;
 mod with;

@@ -37,6 +37,10 @@ impl PeerTask {
         }
         let was = std::mem::replace(&mut self.settings.address, address);
         self.settings.scope = scope;
+        let found = Some(address).filter(|address| !address.is_unspecified());
+        self.context
+            .registry
+            .set_neighbour(self.settings.name, found);
         if self.held.is_some() {
             // Goes on when its pause is over, with whoever is there then.
             return;

@@ -4,13 +4,17 @@
 //!   us 10.8.0.1 fd00:8::1 AS 65001 ── no addresses ── them 10.9.0.1 fd00:9::1 AS 65002
 //! ```
 
+use std::time::Duration;
+
 use godwit_tests::bird::Bird;
 use godwit_tests::frr::Frr;
+use godwit_tests::gobgp::Gobgp;
 use godwit_tests::godwit::Godwit;
-use godwit_tests::router::Router as _;
-use godwit_tests::{Host, Lab, wait_for};
+use godwit_tests::router::{Announce, Router as _};
+use godwit_tests::wait::holds_for;
+use godwit_tests::{Host, Lab, PATIENCE, wait_for, wait_for_within};
 
-use super::{is_established, link_local, peer, wait_established, wait_ping};
+use super::{is_established, link_local, peer, set_link_local, wait_established, wait_ping};
 
 const US: &str = "
 [router]
@@ -115,6 +119,91 @@ fn frr_finds_us_and_we_find_frr() {
     passes_packets(&us, &us_host, &them_host);
 }
 
+const SIGNED: &str = "password-file = \"@key\"";
+
+/// Ours, with the key in a file beside it.
+fn signed(host: &Host, more: &str) -> String {
+    host.write("key", "fabric-secret\n");
+    let file = SIGNED.replace('@', &format!("{}/", host.dir().display()));
+    format!("{US}{file}\n{more}\n")
+}
+
+/// Whoever connects: FRR does all the time, and we as soon as it is found.
+#[test]
+fn frr_signs_as_we_do() {
+    for passive in ["passive = false", "passive = true"] {
+        let (_lab, us_host, them_host) = hosts();
+        let lines = format!("{passive}\nhold-time = \"3s\"");
+        let us = Godwit::start(&us_host, &signed(&us_host, &lines));
+        let mut them = frr(&them_host);
+        let password = |words: &str| {
+            let line = format!("{words} to-us password fabric-secret");
+            them.set(&["router bgp 65002", &line]);
+        };
+        password("neighbor");
+        passes_packets(&us, &us_host, &them_host);
+        let shown = us.json(&["peer", "show", "to-them"]);
+        assert_eq!(shown["peer"]["transport"]["md5"], true, "{shown}");
+        them.restart();
+        them.set(&["router bgp 65002", "neighbor to-us password fabric-secret"]);
+        passes_packets(&us, &us_host, &them_host);
+        if passive.ends_with("true") {
+            continue;
+        }
+        // Another address is another key for the kernel. The old one has to have
+        // been silent for a while, and FRR advertises itself every ten seconds.
+        set_link_local(&them_host, "to-us", "fe80::77");
+        wait_for_within(2 * PATIENCE, "a session with the new address", || {
+            let shown = peer(&us, "to-them");
+            (shown["neighbour"] == "fe80::77%to-them" && is_established(&us, "to-them"))
+                .then_some(())
+        });
+    }
+}
+
+#[test]
+fn frr_with_another_key_or_none_stays_out() {
+    let (_lab, us_host, them_host) = hosts();
+    let us = Godwit::start(&us_host, &signed(&us_host, ""));
+    let them = frr(&them_host);
+    wait_for("it to be found", || {
+        let found = peer(&us, "to-them")["neighbour"].to_string();
+        found.contains("fe80").then_some(())
+    });
+    let stays_out = || {
+        holds_for(Duration::from_secs(4), "no session", || {
+            !is_established(&us, "to-them")
+        });
+    };
+    stays_out();
+    them.set(&["router bgp 65002", "neighbor to-us password wrong-secret"]);
+    stays_out();
+    them.set(&["router bgp 65002", "neighbor to-us password fabric-secret"]);
+    passes_packets(&us, &us_host, &them_host);
+    // A key less is another session.
+    us.reload(US);
+    wait_for("the session to go", || {
+        (!is_established(&us, "to-them")).then_some(())
+    });
+    stays_out();
+    us.reload(&signed(&us_host, ""));
+    passes_packets(&us, &us_host, &them_host);
+}
+
+#[test]
+fn two_signed_godwits_find_each_other() {
+    let (_lab, us_host, them_host) = hosts();
+    let us = Godwit::start(&us_host, &signed(&us_host, ""));
+    let theirs = signed(&them_host, "passive = true")
+        .replace("65001", "65002")
+        .replace("1.1.1.1", "2.2.2.2")
+        .replace("10.8.", "10.9.")
+        .replace("fd00:8:", "fd00:9:")
+        .replace("to-them", "to-us");
+    let _them = Godwit::start(&them_host, &theirs);
+    passes_packets(&us, &us_host, &them_host);
+}
+
 fn bird_config(us: &str, options: &str) -> String {
     format!(
         "log stderr all; router id 2.2.2.2; debug protocols {{ states, events }};
@@ -128,6 +217,49 @@ fn bird_config(us: &str, options: &str) -> String {
            ipv6 {{ import all; export all; }};
            {options} }}"
     )
+}
+
+/// It looks for its neighbour once, among those that the kernel knows: it has
+/// to be started after one of our advertisements.
+#[test]
+fn gobgp_finds_us_by_our_advertisements() {
+    let (_lab, us_host, them_host) = hosts();
+    let us = Godwit::start(&us_host, US);
+    let ours = link_local(&us_host, "to-them");
+    wait_for("our advertisement there", || {
+        let known = them_host.ip(&["-6", "neigh", "show", "dev", "to-us"]);
+        known.contains(&format!("{ours} lladdr")).then_some(())
+    });
+    let mut them = Gobgp::start_with(
+        &them_host,
+        "[global.config]
+         as = 65002
+         router-id = \"2.2.2.2\"
+         [[neighbors]]
+         [neighbors.config]
+         neighbor-interface = \"to-us\"
+         peer-as = 65001
+         [neighbors.timers.config]
+         connect-retry = 1",
+    );
+    wait_established(&us, "to-them");
+    wait_for("our routes there", || {
+        (them.route("10.8.0.1/32").is_some() && them.route("fd00:8::1/128").is_some()).then_some(())
+    });
+    them.announce(Announce::plain("10.9.0.1/32"));
+    let theirs = link_local(&them_host, "to-us");
+    wait_for("theirs in our kernel", || {
+        let got = us_host.ip(&["route", "get", "10.9.0.1"]);
+        got.contains(&format!("via inet6 {theirs} dev to-them"))
+            .then_some(())
+    });
+    them.withdraw("10.9.0.1/32");
+    wait_for("the withdrawn route to go", || {
+        us_host
+            .routes("-4", &["10.9.0.1/32"])
+            .is_empty()
+            .then_some(())
+    });
 }
 
 #[test]
