@@ -196,6 +196,10 @@ fn parse_route(route: &Value) -> Seen {
         all.sort();
         all
     };
+    let attribute = |name: &str| {
+        let mut all = route["attributes"].as_array().into_iter().flatten();
+        all.find(|attribute| attribute["type"] == name)
+    };
     Seen {
         next_hops: text("exit_nexthop").into_iter().collect(),
         as_path: text("aspath").unwrap_or_default(),
@@ -205,8 +209,9 @@ fn parse_route(route: &Value) -> Seen {
         communities: list("communities"),
         large: list("large_communities"),
         ext: list("extended_communities"),
-        aggregator: None,
-        atomic_aggregate: false,
+        aggregator: attribute("Aggregator")
+            .and_then(|a| Some(format!("{} {}", a["AS"], a["router_id"].as_str()?))),
+        atomic_aggregate: attribute("Atomic Aggregate").is_some(),
         originator_id: text("originator"),
         cluster_list: list("cluster_list"),
     }

@@ -6,6 +6,8 @@
 //!   one 10.0.0.11, AS 65011   two 10.0.0.12, AS 65012
 //! ```
 
+mod per_as;
+
 use std::collections::BTreeMap;
 
 use godwit_tests::bird::Bird;

@@ -1,10 +1,15 @@
 //! What a peer's sessions said and suffered, as the operator sees it.
 
+use std::time::Duration;
+
 use godwit_tests::attrs;
 use godwit_tests::bird::Bird;
 use godwit_tests::frr::Frr;
+use godwit_tests::gobgp::Gobgp;
+use godwit_tests::openbgpd::Openbgpd;
 use godwit_tests::raw::{NOTIFICATION, Raw};
 use godwit_tests::router::Router;
+use godwit_tests::wait::holds_for;
 use godwit_tests::wait_for;
 use serde_json::Value;
 
@@ -83,6 +88,72 @@ fn our_words_reach_frrs_operator() {
     });
     duo.wait_established();
 }
+
+#[test]
+fn words_of_openbgpds_operator_are_shown() {
+    let duo: Duo<Openbgpd> = Duo::start(Options::default());
+    duo.wait_established();
+    duo.them
+        .ask(&["neighbor", US, "down", WORDS])
+        .expect("OpenBGPD answers");
+    their_words_show(&duo);
+}
+
+#[test]
+fn words_of_gobgps_operator_are_shown() {
+    let duo: Duo<Gobgp> = Duo::start(Options::default());
+    duo.wait_established();
+    duo.them
+        .ask(&["neighbor", US, "shutdown", "--reason", WORDS])
+        .expect("GoBGP answers");
+    their_words_show(&duo);
+}
+
+#[test]
+fn our_words_reach_openbgpds_operator() {
+    let duo: Duo<Openbgpd> = Duo::start(Options::default());
+    duo.wait_established();
+    text(&duo, &["peer", "disable", THEM, "--message", WORDS]);
+    wait_for("our words there", || {
+        let shown = duo.them.ask(&["show", "neighbor", US])?;
+        // It escapes what is not ASCII.
+        shown
+            .contains("\"spine-2 is replaced, back at 14:00 ")
+            .then_some(())
+    });
+}
+
+#[test]
+fn our_words_reach_gobgps_operator() {
+    let mut duo: Duo<Gobgp> = Duo::start(Options::default());
+    duo.wait_established();
+    text(&duo, &["peer", "reset", "--hard", THEM, "--message", WORDS]);
+    wait_for("our words there", || {
+        // Only in its log.
+        duo.them.process().log().contains(WORDS).then_some(())
+    });
+    duo.wait_established();
+}
+
+fn disabled_outlives_us<R: Router>() {
+    let mut duo: Duo<R> = Duo::start(Options::default());
+    duo.wait_established();
+    text(&duo, &["peer", "disable", THEM, "--message", WORDS]);
+    duo.us.crash_and_restart();
+    holds_for(Duration::from_secs(4), "the session stays down", || {
+        !duo.them.is_established(Duo::<R>::us_address())
+    });
+    assert_eq!(
+        show(&duo, THEM)["peer"]["waiting_for"],
+        "`godwit peer enable`"
+    );
+    text(&duo, &["peer", "enable", THEM]);
+    duo.wait_established();
+    duo.us.crash_and_restart();
+    duo.wait_established();
+}
+
+with_every_router!(disabled_outlives_us);
 
 /// A session that a NOTIFICATION of the raw speaker ends.
 fn ended_by(duo: &Duo<Bird>, raw: &mut Raw, subcode: u8, words: &[u8]) -> String {

@@ -143,7 +143,73 @@ fn our_own_excess_ends_the_session_before_it_is_sent<R: Router>() {
     assert!(duo.them.route("10.30.0.0/24").is_none());
 }
 
+fn our_excess_is_held_back_for_a_while_and_no_longer<R: Router>() {
+    let duo: Duo<R> = Duo::start(options(
+        "prefix-limit-out = { max = 3, then = \"restart\", restart-after = \"4s\" }",
+    ));
+    duo.wait_our_route(OUR_IPV4);
+    let times = duo.them.times_established(Duo::<R>::us_address());
+    let mut raw = duo.raw();
+    raw.send_update(&announcement(0, 5));
+    wait_for("the session to be held down", || {
+        let peer = shown(&duo, THEM);
+        let text = peer["waiting_for"].as_str().unwrap_or_default();
+        (text.contains("past its prefix-limit-out of 3") && !peer["waiting_until"].is_null())
+            .then_some(())
+    });
+    raw.send_update(&withdrawal(0, 5));
+    holds_for(Duration::from_secs(2), "it stays down", || {
+        !duo.us.is_established(Duo::<R>::them_address())
+    });
+    duo.wait_established();
+    duo.wait_our_route(OUR_IPV4);
+    let now = duo.them.times_established(Duo::<R>::us_address());
+    assert_eq!(now, times + 1);
+}
+
+/// Past it is told, and nothing else happens.
+fn warn_lets_everything_in<R: Router>() {
+    let mut duo: Duo<R> = Duo::start(options("prefix-limit = { max = 2, then = \"warn\" }"));
+    duo.wait_established();
+    for i in 1..6 {
+        duo.them
+            .announce(Announce::plain(&format!("10.9.{i}.0/24")));
+    }
+    wait_for("all of them", || (accepted(&duo) == 6).then_some(()));
+    wait_for("a warning", || {
+        let log = duo.us.process().log();
+        log.contains("the peer announces more than its prefix limit")
+            .then_some(())
+    });
+    assert_eq!(duo.them.times_established(Duo::<R>::us_address()), 1);
+}
+
+/// They know us by another number: each attempt fails, and they come further apart.
+fn failures_in_a_row_are_repeated_ever_more_slowly<R: Router>() {
+    let duo: Duo<R> = Duo::start(Options {
+        they_call_us: 64999,
+        they_wait: true,
+        ..options("")
+    });
+    let failures = |n: u32| {
+        wait_for(&format!("{n} failures"), || {
+            let text = shown(&duo, THEM)["waiting_for"].to_string();
+            text.contains(&format!("held down after {n} failures in a row"))
+                .then_some(std::time::Instant::now())
+        })
+    };
+    let (third, fourth) = (failures(3), failures(4));
+    let error = shown(&duo, THEM)["last_error"]["text"].to_string();
+    assert!(error.contains("Bad Peer AS"), "{error}");
+    // The third pause is 4 s, of which jitter leaves 3 at least.
+    let pause = fourth - third;
+    assert!(pause > Duration::from_millis(2500), "{pause:?}");
+}
+
 with_every_router!(
+    our_excess_is_held_back_for_a_while_and_no_longer,
+    warn_lets_everything_in,
+    failures_in_a_row_are_repeated_ever_more_slowly,
     discard_keeps_what_was_there_and_takes_more_when_there_is_room,
     restart_ends_the_session_and_comes_back_later,
     disable_stays_down_until_somebody_enables_it,

@@ -20,11 +20,13 @@ mod macros {
 
 mod addpath;
 mod attributes;
+mod crowd;
 mod defects;
 mod demo;
 mod duo;
 mod explain;
 mod five;
+mod flaps;
 mod full_table;
 mod harness;
 mod history;
@@ -36,6 +38,7 @@ mod load;
 mod malformed;
 mod numbers;
 mod operation;
+mod originated;
 mod policy;
 mod reflection;
 mod refresh;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use godwit_tests::attrs::{self, attribute};
 use godwit_tests::bird::Bird;
+use godwit_tests::frr::Frr;
 use godwit_tests::godwit::{Godwit, find_peer};
 use godwit_tests::openbgpd::Openbgpd;
 use godwit_tests::raw::Raw;
@@ -21,6 +22,7 @@ fn options<R: Router>(ours: &str, theirs: &str) -> Options {
     let line = match (R::NAME, theirs) {
         (_, "") => Vec::new(),
         ("bird", role) => vec![format!("local role {};", role.replace('-', "_"))],
+        ("frr", role) => vec![format!("local-role {role}")],
         (_, role) => vec![format!("announce policy {role}")],
     };
     Options {
@@ -123,45 +125,46 @@ fn strictness_wants_a_role<R: Router>() {
     });
 }
 
-mod bird {
-    use super::Bird;
-
-    #[test]
-    fn a_providers_routes_go_down_only() {
-        super::a_providers_routes_go_down_only::<Bird>();
-    }
-
-    #[test]
-    fn a_customers_leak_is_not_used() {
-        super::a_customers_leak_is_not_used::<Bird>();
-    }
-
-    #[test]
-    fn roles_that_do_not_fit_are_refused() {
-        super::roles_that_do_not_fit_are_refused::<Bird>();
-    }
-
-    #[test]
-    fn strictness_wants_a_role() {
-        super::strictness_wants_a_role::<Bird>();
-    }
+/// The same the other way round.
+#[test]
+fn strictness_of_frrs_wants_a_role_of_ours() {
+    let strict = options::<Frr>("", "provider strict-mode");
+    let duo: Duo<Frr> = Duo::start(strict);
+    wait_for("a role mismatch", || {
+        let error = them(&duo.us)["last_error"]["text"].to_string();
+        error
+            .contains("received OPEN Message Error/Role Mismatch")
+            .then_some(())
+    });
+    let fitting = options::<Frr>("role = \"customer\"", "");
+    duo.us.reload(&crate::duo::configuration(&fitting));
+    duo.wait_established();
 }
 
-mod openbgpd {
-    use super::Openbgpd;
-
-    #[test]
-    fn a_providers_routes_go_down_only() {
-        super::a_providers_routes_go_down_only::<Openbgpd>();
-    }
-
-    #[test]
-    fn a_customers_leak_is_not_used() {
-        super::a_customers_leak_is_not_used::<Openbgpd>();
-    }
-
-    #[test]
-    fn roles_that_do_not_fit_are_refused() {
-        super::roles_that_do_not_fit_are_refused::<Openbgpd>();
-    }
+macro_rules! with_each {
+    ($($name:ident($router:ty): [$($scenario:ident),*]),* $(,)?) => {
+        $(mod $name {
+            $(#[test] fn $scenario() { super::$scenario::<$router>(); })*
+        })*
+    };
 }
+
+with_each!(
+    bird(super::Bird): [
+        a_providers_routes_go_down_only,
+        a_customers_leak_is_not_used,
+        roles_that_do_not_fit_are_refused,
+        strictness_wants_a_role
+    ],
+    frr(super::Frr): [
+        a_providers_routes_go_down_only,
+        a_customers_leak_is_not_used,
+        roles_that_do_not_fit_are_refused,
+        strictness_wants_a_role
+    ],
+    openbgpd(super::Openbgpd): [
+        a_providers_routes_go_down_only,
+        a_customers_leak_is_not_used,
+        roles_that_do_not_fit_are_refused
+    ],
+);
