@@ -2,6 +2,7 @@
 //! read.
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use godwit_bgp::PathId;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -10,6 +11,7 @@ use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
 use crate::dest::{DIRTY, GRAVE, LIVE, PENDING, QUIET, State, TOUCHED, Tables};
 use crate::interner::Interner;
+use crate::nexthop::NextHops;
 use crate::path::{Path, Paths, Verdict};
 use crate::peers::Peers;
 use crate::presence::{PRESENT, Presence, WITH_PATH};
@@ -36,6 +38,11 @@ pub struct Quiet {
 /// change of the prefix dearer, so a peer that gives them without end would take
 /// the whole thread.
 pub const MAX_SIBLINGS: usize = 1024;
+
+const DEFAULTS: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
+];
 
 /// Where a path stands in the list of its destination.
 struct Place {
@@ -69,7 +76,7 @@ pub struct Core {
 impl Core {
     pub fn new(config: RibConfig) -> Self {
         let mut attrs = Interner::default();
-        attrs.next_hops.set_tracking(config.require_next_hop);
+        attrs.next_hops = NextHops::new(config.require_next_hop);
         Core {
             config,
             tables: Tables::default(),
@@ -217,7 +224,7 @@ impl Core {
         }
         if path.accepted() {
             self.peers.counts(path.peer).accepted[mark.family().index()] += 1;
-            if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {
+            if path.peer != PeerId::LOCAL && self.attrs.next_hops.counts(mark) {
                 let next_hop = self.attrs.next_hop_id(path.attr);
                 self.attrs.next_hops.add_path(next_hop, mark);
             }
@@ -230,7 +237,7 @@ impl Core {
         }
         if path.accepted() {
             self.peers.counts(path.peer).accepted[mark.family().index()] -= 1;
-            if path.peer != PeerId::LOCAL && self.attrs.next_hops.tracking() {
+            if path.peer != PeerId::LOCAL && self.attrs.next_hops.counts(mark) {
                 let next_hop = self.attrs.next_hop_id(path.attr);
                 self.attrs.next_hops.remove_path(next_hop);
             }
@@ -305,7 +312,8 @@ impl Core {
         if before != now {
             self.tables.state_mut(mark).presence = now;
             if !self.presence.is_idle() {
-                self.presence.changed(self.tables.net(mark), before, now);
+                let net = self.tables.net(mark);
+                self.presence.changed(mark, net, before, now);
             }
         }
     }
@@ -325,9 +333,14 @@ impl Core {
         state.len == 0 && state.has(LIVE)
     }
 
+    /// The destinations of both default routes, where there are such.
+    pub fn default_marks(&self) -> [Option<Mark>; 2] {
+        DEFAULTS.map(|net| self.tables.find(net))
+    }
+
     /// Has the update groups look at both default routes.
     pub fn renotify_defaults(&mut self) {
-        for net in [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())] {
+        for net in DEFAULTS {
             let mark = self.tables.find_or_insert(net);
             // Without a path it is freed when nobody is told of it.
             self.tables.state_mut(mark).set(TOUCHED);

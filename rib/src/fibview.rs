@@ -69,7 +69,11 @@ impl Sets {
 /// What the kernel was asked for, and how far in the ring that is.
 #[derive(Debug, Default)]
 pub struct FibView {
+    /// Changes are wanted.
     enabled: bool,
+    /// How far what was asked for is forgotten, where that is under way. What is
+    /// still there means nothing.
+    forgetting: Option<Mark>,
     sets: Sets,
     cursor: u64,
     /// How far a walk over all destinations came, if one is under way.
@@ -82,37 +86,63 @@ pub struct FibView {
 
 impl FibView {
     /// Begins (with all routes) or ends to produce changes. Ending forgets what
-    /// was asked for: the next beginning asks for everything.
-    pub fn enable(&mut self, enabled: bool, core: &mut Core) {
-        if enabled && !self.enabled {
-            self.cursor = core.ring.begin();
-            self.walk = Some(Mark::FIRST);
-        }
-        if self.enabled && !enabled {
-            let (mut at, mut budget) = (Mark::FIRST, usize::MAX);
-            while let Ok(mark) = core.tables.next_live(at, &mut budget) {
-                let state = core.tables.state_mut(mark);
-                state.fib = NOTHING;
-                state.clear(INSTALLED | REFUSED);
-                at = mark.successor();
-            }
+    /// was asked for, in slices: the next beginning waits for that, and asks for
+    /// everything.
+    pub fn enable(&mut self, enabled: bool, core: &Core) {
+        if self.is_on() && !enabled {
             *self = FibView {
                 seq: self.seq,
+                forgetting: Some(Mark::FIRST),
                 ..FibView::default()
             };
         }
+        let begins = enabled && !self.enabled && self.forgetting.is_none();
         self.enabled = enabled;
+        if begins {
+            self.begin(core);
+        }
+    }
+
+    fn begin(&mut self, core: &Core) {
+        self.cursor = core.ring.begin();
+        self.walk = Some(Mark::FIRST);
+    }
+
+    fn is_on(&self) -> bool {
+        self.enabled && self.forgetting.is_none()
+    }
+
+    /// Goes on forgetting. True: there is more.
+    pub fn forget(&mut self, units: &mut usize, core: &mut Core) -> bool {
+        let Some(mut at) = self.forgetting else {
+            return false;
+        };
+        self.forgetting = loop {
+            match core.tables.next_live(at, units) {
+                Ok(mark) => {
+                    let state = core.tables.state_mut(mark);
+                    state.fib = NOTHING;
+                    state.clear(INSTALLED | REFUSED);
+                    at = mark.successor();
+                }
+                Err(next) => break next,
+            }
+        };
+        if self.is_on() {
+            self.begin(core);
+        }
+        self.forgetting.is_some()
     }
 
     /// Position in the ring, where changes are wanted.
     pub fn cursor(&self) -> Option<u64> {
-        self.enabled.then_some(self.cursor)
+        self.is_on().then_some(self.cursor)
     }
 
     /// Says that there is something to poll, once.
     pub fn tell(&mut self, core: &mut Core) {
         let any = self.walk.is_some() || self.cursor < core.ring.end();
-        if self.enabled && any && !self.told {
+        if self.is_on() && any && !self.told {
             self.told = true;
             core.events.push_back(RibEvent::FibReady);
         }
@@ -127,7 +157,7 @@ impl FibView {
         limit: u64,
         core: &mut Core,
     ) -> bool {
-        if !self.enabled {
+        if !self.is_on() {
             return false;
         }
         if core.ring.lapped(self.cursor) {
@@ -201,6 +231,9 @@ impl FibView {
     /// What became of changes. Those of other than the latest change of a
     /// prefix say nothing.
     pub fn done(&mut self, acks: &[FibAck], core: &mut Core) {
+        if !self.is_on() {
+            return;
+        }
         for ack in acks {
             let Some(mark) = core.tables.find(ack.prefix) else {
                 continue;
@@ -224,6 +257,9 @@ impl FibView {
 
     /// What the kernel was last asked for, whether it has it, and why not.
     pub fn status(&self, mark: Mark, core: &Core) -> (FibTarget, bool, Option<i32>) {
+        if !self.is_on() {
+            return (FibTarget::None, false, None);
+        }
         let state = core.state(mark);
         let error = state
             .has(REFUSED)
@@ -239,7 +275,7 @@ impl FibView {
 
     /// Whether the kernel may have a route for the destination.
     pub fn needs(&self, mark: Mark, core: &Core) -> bool {
-        self.enabled && core.state(mark).fib != NOTHING
+        self.is_on() && core.state(mark).fib != NOTHING
     }
 }
 

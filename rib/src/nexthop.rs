@@ -83,6 +83,17 @@ pub enum Tracking {
     End(NextHop),
 }
 
+/// Of which destinations paths are counted. A walk that is under way says how
+/// far it came: what lies before that is as it will be, the rest as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Counted {
+    #[default]
+    None,
+    Up(Mark),
+    All,
+    From(Mark),
+}
+
 /// All next hops.
 #[derive(Debug, Default)]
 pub struct NextHops {
@@ -91,12 +102,26 @@ pub struct NextHops {
     index: HashMap<NextHop, u32, RandomState>,
     /// The one asked for last: updates come in runs of one next hop.
     last: Option<(NextHop, NextHopId)>,
-    tracking: bool,
+    /// A path may only be used when its next hop is known to be reachable.
+    required: bool,
+    counted: Counted,
     /// To be told to the daemon.
     pub news: VecDeque<Tracking>,
 }
 
 impl NextHops {
+    /// For a table that has no paths yet.
+    pub fn new(required: bool) -> NextHops {
+        NextHops {
+            required,
+            counted: match required {
+                true => Counted::All,
+                false => Counted::None,
+            },
+            ..NextHops::default()
+        }
+    }
+
     pub fn id(&mut self, next_hop: NextHop) -> Option<NextHopId> {
         match self.last {
             Some((last, id)) if last == next_hop => Some(id),
@@ -154,24 +179,62 @@ impl NextHops {
         self.entry(id).next_hop
     }
 
-    /// Whether and at what cost a path may use it.
+    /// Whether and at what cost a path may use it. As long as not all are
+    /// followed that are to be, any may: a route must not go because nobody has
+    /// asked yet.
     #[inline]
     pub fn cost(&self, id: NextHopId) -> Option<u32> {
-        if !self.tracking {
+        if !self.required || self.counted != Counted::All {
             return Some(0);
         }
         let state = self.entry(id).state;
         state.reachable.then_some(state.cost)
     }
 
-    pub fn tracking(&self) -> bool {
-        self.tracking
+    /// Whether next hops are to be reachable from now on. All paths have to be
+    /// [counted](Self::count_from) first, or no longer to be.
+    pub fn require(&mut self, required: bool) {
+        self.required = required;
     }
 
-    /// Begins or ends to follow next hops. Every path has to be added or
-    /// removed by the caller.
-    pub fn set_tracking(&mut self, tracking: bool) {
-        self.tracking = tracking;
+    /// Whether the accepted paths of this destination are counted.
+    #[inline]
+    pub fn counts(&self, mark: Mark) -> bool {
+        match self.counted {
+            Counted::None => false,
+            Counted::Up(end) => mark < end,
+            Counted::All => true,
+            Counted::From(begin) => mark >= begin,
+        }
+    }
+
+    /// Where to go on adding (true) or removing accepted paths. A walk that is
+    /// no longer wanted comes to its end first, so that what is counted always
+    /// is one stretch of the table.
+    pub fn count_from(&mut self) -> Option<(bool, Mark)> {
+        match (self.counted, self.required) {
+            (Counted::None, true) => self.counted = Counted::Up(Mark::FIRST),
+            (Counted::All, false) => self.counted = Counted::From(Mark::FIRST),
+            _ => {}
+        }
+        match self.counted {
+            Counted::None | Counted::All => None,
+            Counted::Up(at) => Some((true, at)),
+            Counted::From(at) => Some((false, at)),
+        }
+    }
+
+    /// The walk came here, or (`None`) to its end. True: from now on,
+    /// [costs](Self::cost) are others.
+    pub fn counted_to(&mut self, at: Option<Mark>) -> bool {
+        self.counted = match (self.counted, at) {
+            (Counted::Up(_), Some(at)) => Counted::Up(at),
+            (Counted::From(_), Some(at)) => Counted::From(at),
+            (Counted::Up(_), None) => Counted::All,
+            (Counted::From(_), None) => Counted::None,
+            (counted, _) => counted,
+        };
+        self.required && self.counted == Counted::All
     }
 
     /// An accepted path of this destination uses it.

@@ -2,9 +2,9 @@
 //! while there is something in them, conditions hold while some route matches.
 //!
 //! A change is counted where it happens, by one look-up for each length of
-//! aggregate and one in each condition's set. Nothing is scanned but when an
-//! aggregate or a condition is new, and when one that hides its contributors
-//! begins or ceases to stand.
+//! aggregate and one in each condition's set. What is new is counted first, in
+//! slices: one pass over the table for all that wanted one when it began. Of a
+//! destination that the pass has not come to, changes don't count yet.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -58,20 +58,82 @@ impl Hash for Condition {
     }
 }
 
+/// How far something is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not at all: it waits for the next pass.
+    Waiting,
+    /// As far as the pass that is under way has come.
+    Counting,
+    Counted,
+}
+
+impl Stage {
+    /// Whether a change of this destination counts.
+    fn takes(self, mark: Mark, pass: Option<Mark>) -> bool {
+        match self {
+            Stage::Waiting => false,
+            Stage::Counting => pass.is_some_and(|at| mark < at),
+            Stage::Counted => true,
+        }
+    }
+}
+
+/// How an aggregate is originated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Some path in it had an AS_PATH, which is lost.
+    pub atomic: bool,
+    pub summary_only: bool,
+    pub blackhole: bool,
+}
+
 /// An aggregate, and what is in it.
 #[derive(Debug)]
-pub struct Watched {
-    pub spec: Aggregate,
+struct Watched {
+    spec: Aggregate,
+    stage: Stage,
     contributors: u64,
     with_path: u64,
-    /// Originated, and with which ATOMIC_AGGREGATE.
-    pub standing: Option<bool>,
+    standing: Option<Stand>,
 }
 
 impl Watched {
-    /// As it should stand.
-    pub fn wanted(&self) -> Option<bool> {
-        (self.contributors > 0).then_some(self.with_path > 0)
+    /// As it should stand. Before all is counted: as it does.
+    fn wanted(&self) -> Option<Stand> {
+        if self.stage != Stage::Counted {
+            return self.standing;
+        }
+        (self.contributors > 0).then_some(Stand {
+            atomic: self.with_path > 0,
+            summary_only: self.spec.summary_only,
+            blackhole: self.spec.blackhole,
+        })
+    }
+
+    fn count(&mut self, before: u8, now: u8) {
+        count(&mut self.contributors, before, now, PRESENT);
+        count(&mut self.with_path, before, now, WITH_PATH);
+    }
+}
+
+/// A condition, and how many prefixes with a route match it.
+#[derive(Debug)]
+struct Asked {
+    condition: Condition,
+    stage: Stage,
+    routes: u64,
+}
+
+impl Asked {
+    /// True: it holds and did not, or the other way round.
+    fn count(&mut self, net: IpNet, before: u8, now: u8) -> bool {
+        if !self.condition.matches(net) {
+            return false;
+        }
+        let held = self.routes > 0;
+        count(&mut self.routes, before, now, PRESENT);
+        held != (self.routes > 0)
     }
 }
 
@@ -89,7 +151,9 @@ pub struct Presence {
     lengths: [Vec<u8>; Family::COUNT],
     /// Standing ones that hide what is in them.
     hiding: usize,
-    conditions: Vec<(Condition, u64)>,
+    conditions: Vec<Asked>,
+    /// How far a pass over the table has come, if one is under way.
+    pass: Option<Mark>,
     pub news: Vec<News>,
 }
 
@@ -100,24 +164,22 @@ impl Presence {
     }
 
     /// What a destination has is other than before.
-    pub fn changed(&mut self, net: IpNet, before: u8, now: u8) {
+    pub fn changed(&mut self, mark: Mark, net: IpNet, before: u8, now: u8) {
+        let pass = self.pass;
         for around in around(&self.lengths, net) {
-            if let Some(watched) = self.aggregates.get_mut(&around) {
-                count(&mut watched.contributors, before, now, PRESENT);
-                count(&mut watched.with_path, before, now, WITH_PATH);
+            if let Some(watched) = self.aggregates.get_mut(&around)
+                && watched.stage.takes(mark, pass)
+            {
+                watched.count(before, now);
                 if watched.wanted() != watched.standing {
                     self.news.push(News::Aggregate(around));
                 }
             }
         }
         if (before ^ now) & PRESENT != 0 {
-            for (condition, routes) in &mut self.conditions {
-                if condition.matches(net) {
-                    let held = *routes > 0;
-                    count(routes, before, now, PRESENT);
-                    if held != (*routes > 0) {
-                        self.news.push(News::Condition);
-                    }
+            for asked in &mut self.conditions {
+                if asked.stage.takes(mark, pass) && asked.count(net, before, now) {
+                    self.news.push(News::Condition);
                 }
             }
         }
@@ -130,73 +192,65 @@ impl Presence {
             return None;
         }
         around(&self.lengths, net).find_map(|around| {
-            let watched = self.aggregates.get(&around)?;
-            (watched.spec.summary_only && watched.standing.is_some()).then_some(around)
+            let standing = self.aggregates.get(&around)?.standing?;
+            standing.summary_only.then_some(around)
         })
     }
 
-    /// `None`, no condition: always.
+    /// `None`, no condition: always. One that is not counted yet holds if
+    /// something was found already.
     pub fn holds(&self, condition: Option<&Condition>) -> bool {
         condition.is_none_or(|condition| {
-            let known = self.conditions.iter().find(|(other, _)| other == condition);
-            known.is_some_and(|(_, routes)| *routes > 0)
+            let known = self.conditions.iter().find(|a| a.condition == *condition);
+            known.is_some_and(|asked| asked.routes > 0)
         })
+    }
+
+    /// Whether it is known if the condition [holds](Self::holds).
+    pub fn is_known(&self, condition: &Condition) -> bool {
+        let asked = self.conditions.iter().find(|a| a.condition == *condition);
+        asked.is_some_and(|asked| asked.routes > 0 || asked.stage == Stage::Counted)
     }
 
     /// From now on, these conditions are asked about.
-    pub fn set_conditions(&mut self, wanted: &[&Condition], tables: &Tables) {
+    pub fn set_conditions(&mut self, wanted: &[&Condition]) {
         self.conditions
-            .retain(|(condition, _)| wanted.contains(&condition));
+            .retain(|asked| wanted.contains(&&asked.condition));
         for condition in wanted {
-            if !self.conditions.iter().any(|(known, _)| known == *condition) {
-                let routes = scan(tables)
-                    .filter(|(net, _)| condition.matches(*net))
-                    .count();
-                self.conditions.push(((*condition).clone(), routes as u64));
+            if !self.conditions.iter().any(|a| a.condition == **condition) {
+                self.conditions.push(Asked {
+                    condition: (*condition).clone(),
+                    stage: Stage::Waiting,
+                    routes: 0,
+                });
             }
         }
     }
 
-    /// From now on, there are to be these aggregates. Returns those that are
-    /// gone.
-    pub fn set_aggregates(&mut self, wanted: &[Aggregate], tables: &Tables) -> Vec<Watched> {
-        let gone: Vec<IpNet> = self
-            .aggregates
-            .values()
-            .filter(|old| !wanted.contains(&old.spec))
-            .map(|old| old.spec.prefix)
+    /// From now on, there are to be these aggregates. Returns those that stood
+    /// and are gone.
+    pub fn set_aggregates(&mut self, wanted: &[Aggregate]) -> Vec<(IpNet, Stand)> {
+        let gone = self.aggregates.extract_if(|prefix, _| {
+            let mut wanted = wanted.iter();
+            !wanted.any(|spec| spec.prefix == *prefix)
+        });
+        let gone: Vec<(IpNet, Stand)> = gone
+            .filter_map(|(prefix, watched)| Some((prefix, watched.standing?)))
             .collect();
-        let gone: Vec<Watched> = gone
-            .iter()
-            .filter_map(|prefix| self.aggregates.remove(prefix))
-            .collect();
-        let mut new: HashMap<IpNet, Watched, RandomState> = HashMap::default();
         for spec in wanted {
-            if !self.aggregates.contains_key(&spec.prefix) {
-                let watched = Watched {
-                    spec: *spec,
-                    contributors: 0,
-                    with_path: 0,
-                    standing: None,
-                };
-                new.insert(spec.prefix, watched);
+            let watched = self.aggregates.entry(spec.prefix).or_insert(Watched {
+                spec: *spec,
+                stage: Stage::Waiting,
+                contributors: 0,
+                with_path: 0,
+                standing: None,
+            });
+            // What is in it does not depend on the rest.
+            watched.spec = *spec;
+            if watched.wanted() != watched.standing {
+                self.news.push(News::Aggregate(spec.prefix));
             }
         }
-        if !new.is_empty() {
-            for (net, state) in scan(tables) {
-                for watched in new.values_mut() {
-                    let prefix = watched.spec.prefix;
-                    if prefix.contains(&net) && prefix != net {
-                        count(&mut watched.contributors, 0, state, PRESENT);
-                        count(&mut watched.with_path, 0, state, WITH_PATH);
-                    }
-                }
-            }
-        }
-        let begun = new.values().filter(|watched| watched.wanted().is_some());
-        self.news
-            .extend(begun.map(|watched| News::Aggregate(watched.spec.prefix)));
-        self.aggregates.extend(new);
         self.lengths = Default::default();
         for prefix in self.aggregates.keys() {
             let lengths = &mut self.lengths[Family::of(&prefix.addr()).index()];
@@ -208,36 +262,89 @@ impl Presence {
         gone
     }
 
+    /// Goes on counting what is new. True: there is more.
+    pub fn count_new(&mut self, units: &mut usize, tables: &Tables) -> bool {
+        let Some(mut at) = self.pass.or_else(|| self.begin_pass()) else {
+            return false;
+        };
+        loop {
+            match tables.next_live(at, units) {
+                Ok(mark) => {
+                    at = mark.successor();
+                    let has = tables.state(mark).presence;
+                    if has & PRESENT != 0 {
+                        self.count_one(tables.net(mark), has);
+                    }
+                }
+                Err(next) => {
+                    self.pass = next;
+                    break;
+                }
+            }
+        }
+        if self.pass.is_none() {
+            self.end_pass();
+        }
+        true
+    }
+
+    fn begin_pass(&mut self) -> Option<Mark> {
+        let aggregates = self.aggregates.values_mut().map(|w| &mut w.stage);
+        let conditions = self.conditions.iter_mut().map(|a| &mut a.stage);
+        for stage in aggregates.chain(conditions) {
+            if *stage == Stage::Waiting {
+                *stage = Stage::Counting;
+                self.pass = Some(Mark::FIRST);
+            }
+        }
+        self.pass
+    }
+
+    fn count_one(&mut self, net: IpNet, has: u8) {
+        for around in around(&self.lengths, net) {
+            if let Some(watched) = self.aggregates.get_mut(&around)
+                && watched.stage == Stage::Counting
+            {
+                watched.count(0, has);
+            }
+        }
+        for asked in &mut self.conditions {
+            if asked.stage == Stage::Counting && asked.count(net, 0, has) {
+                self.news.push(News::Condition);
+            }
+        }
+    }
+
+    fn end_pass(&mut self) {
+        for watched in self.aggregates.values_mut() {
+            if watched.stage == Stage::Counting {
+                watched.stage = Stage::Counted;
+                if watched.wanted() != watched.standing {
+                    self.news.push(News::Aggregate(watched.spec.prefix));
+                }
+            }
+        }
+        for asked in &mut self.conditions {
+            if asked.stage == Stage::Counting {
+                asked.stage = Stage::Counted;
+            }
+        }
+    }
+
     /// What to do about an aggregate: as it stands, and as it should. `None`:
     /// nothing any more.
-    pub fn due(&mut self, prefix: IpNet) -> Option<(Aggregate, Option<bool>, Option<bool>)> {
+    pub fn due(&mut self, prefix: IpNet) -> Option<(Option<Stand>, Option<Stand>)> {
         let watched = self.aggregates.get_mut(&prefix)?;
-        let (before, wanted) = (watched.standing, watched.wanted());
-        watched.standing = wanted;
-        let spec = watched.spec;
+        let wanted = watched.wanted();
+        let before = std::mem::replace(&mut watched.standing, wanted);
         self.count_hiding();
-        (before != wanted).then_some((spec, before, wanted))
+        (before != wanted).then_some((before, wanted))
     }
 
     fn count_hiding(&mut self) {
-        let hides = |w: &&Watched| w.spec.summary_only && w.standing.is_some();
-        self.hiding = self.aggregates.values().filter(hides).count();
+        let standing = self.aggregates.values().filter_map(|w| w.standing);
+        self.hiding = standing.filter(|stand| stand.summary_only).count();
     }
-}
-
-/// Prefixes with a best path, and what is known of each.
-fn scan(tables: &Tables) -> impl Iterator<Item = (IpNet, u8)> {
-    let (mut at, mut budget) = (Mark::FIRST, usize::MAX);
-    std::iter::from_fn(move || {
-        loop {
-            let mark = tables.next_live(at, &mut budget).ok()?;
-            at = mark.successor();
-            let presence = tables.state(mark).presence;
-            if presence & PRESENT != 0 {
-                return Some((tables.net(mark), presence));
-            }
-        }
-    })
 }
 
 fn count(counter: &mut u64, before: u8, now: u8, bit: u8) {

@@ -85,7 +85,7 @@ impl Rib {
             bytes: Vec::new(),
             marks: Vec::new(),
         };
-        rib.fib.enable(config.fib, &mut rib.core);
+        rib.fib.enable(config.fib, &rib.core);
         rib.watch_paths();
         rib
     }
@@ -95,7 +95,8 @@ impl Rib {
     }
 
     /// Takes over another configuration; all that depends on what changed is
-    /// worked out anew, in slices.
+    /// worked out anew, in slices. Where next hops were not required and are,
+    /// they are asked for first, and none is missed before all were.
     pub fn reconfigure(&mut self, config: RibConfig) {
         let old = std::mem::replace(&mut self.core.config, config);
         let new = self.core.config;
@@ -110,10 +111,8 @@ impl Rib {
         if (export(&old), old.drain) != (export(&new), new.drain) {
             self.groups.reconfigure(&mut self.core);
         }
-        if old.require_next_hop != new.require_next_hop {
-            self.set_tracking(new.require_next_hop);
-        }
-        self.fib.enable(new.fib, &mut self.core);
+        self.core.attrs.next_hops.require(new.require_next_hop);
+        self.fib.enable(new.fib, &self.core);
         self.watch_paths();
         self.redecide = Some(Mark::FIRST);
     }
@@ -123,35 +122,6 @@ impl Rib {
         let multipath = config.max_paths_external.max(config.max_paths_internal) > 1;
         self.core.watch_paths =
             !self.taps.is_empty() || (config.fib && multipath) || self.groups.send_several();
-    }
-
-    /// Begins or ends to ask for the states of next hops.
-    fn set_tracking(&mut self, tracking: bool) {
-        let mut at = Mark::FIRST;
-        let Core {
-            tables,
-            paths,
-            attrs,
-            ..
-        } = &mut self.core;
-        let mut budget = usize::MAX;
-        while let Ok(mark) = tables.next_live(at, &mut budget) {
-            let mut id = tables.state(mark).paths;
-            while id != NONE {
-                let path = paths.at(id);
-                if path.accepted() && path.peer != PeerId::LOCAL {
-                    let next_hop = attrs.next_hop_id(path.attr);
-                    if tracking {
-                        attrs.next_hops.add_path(next_hop, mark);
-                    } else {
-                        attrs.next_hops.remove_path(next_hop);
-                    }
-                }
-                id = path.next;
-            }
-            at = mark.successor();
-        }
-        self.core.attrs.next_hops.set_tracking(tracking);
     }
 
     /// A session is up: its routes may come, and what it is to be sent is made
@@ -496,20 +466,10 @@ impl Rib {
     /// From now on, these stand while something is in them.
     pub fn set_aggregates(&mut self, aggregates: &[Aggregate], now: Duration) {
         self.now = now;
-        let Core {
-            presence, tables, ..
-        } = &mut self.core;
-        for gone in presence.set_aggregates(aggregates, tables) {
-            let Aggregate {
-                prefix,
-                summary_only,
-                blackhole: _,
-            } = gone.spec;
-            if gone.standing.is_some() {
-                self.take_local(AGGREGATED, prefix);
-                if summary_only {
-                    self.rehide.push_back((prefix, Mark::FIRST));
-                }
+        for (prefix, stood) in self.core.presence.set_aggregates(aggregates) {
+            self.take_local(AGGREGATED, prefix);
+            if stood.summary_only {
+                self.rehide.push_back((prefix, Mark::FIRST));
             }
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use godwit_bgp::Family;
+use ipnet::IpNet;
 
 use crate::aggregate;
-use crate::api::{Aggregate, LocalRoute, RibEvent};
-use crate::core::{Grave, Quiet};
+use crate::api::{LocalRoute, PeerId, RibEvent};
+use crate::core::{Core, Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, QUIET, TOUCHED};
-use crate::presence::News;
+use crate::presence::{News, Stand};
 use crate::rib::{AGGREGATED, Rib};
 use crate::ring::Mark;
 use crate::slab::NONE;
@@ -16,6 +17,8 @@ use crate::sweep::Done;
 
 /// Units that a task takes before the next one has its turn.
 const TURN: usize = 256;
+/// What it costs to move a peer to another group.
+const REGROUP: usize = 128;
 /// Destinations without paths that are looked at in a call.
 const GRAVES: usize = 1024;
 
@@ -38,6 +41,12 @@ enum Task {
     Decide,
     /// Aggregates and conditions.
     Presence,
+    /// Next hops that paths depend on, where that is to be known or no longer.
+    CountNextHops,
+    /// What the kernel was asked for before it was to be asked no more.
+    ForgetFib,
+    /// The output of groups that are no more.
+    Retired,
     /// The changes that a group has not looked at.
     Changes(usize),
     /// A group's walk over all destinations.
@@ -46,7 +55,7 @@ enum Task {
 
 impl Task {
     /// Those that don't belong to a group.
-    const SINGLE: usize = 5;
+    const SINGLE: usize = 8;
 
     fn next(self, groups: usize) -> Task {
         match self {
@@ -54,10 +63,13 @@ impl Task {
             Task::MarkDependents => Task::MarkAll,
             Task::MarkAll => Task::Decide,
             Task::Decide => Task::Presence,
-            Task::Presence if groups > 0 => Task::Changes(0),
+            Task::Presence => Task::CountNextHops,
+            Task::CountNextHops => Task::ForgetFib,
+            Task::ForgetFib => Task::Retired,
+            Task::Retired if groups > 0 => Task::Changes(0),
             Task::Changes(at) => Task::Walk(at),
             Task::Walk(at) if at + 1 < groups => Task::Changes(at + 1),
-            Task::Presence | Task::Walk(_) => Task::Sweep,
+            Task::Retired | Task::Walk(_) => Task::Sweep,
         }
     }
 }
@@ -83,11 +95,11 @@ impl Rib {
     /// Does some of what is due: a unit is about one destination looked at.
     /// True: there is more.
     pub fn work(&mut self, units: usize) -> bool {
-        if self.groups.is_moving() {
-            self.groups.regroup(&mut self.core);
+        let mut units = units;
+        while units > 0 && self.groups.regroup(&mut self.core) {
+            units = units.saturating_sub(REGROUP);
         }
         self.groups.watch_conditions(&mut self.core);
-        let mut units = units;
         // Turns in a row in which nothing was to be done.
         let mut idle = 0;
         let round = Task::SINGLE + 2 * self.groups.slots();
@@ -117,7 +129,14 @@ impl Rib {
             Task::MarkDependents => self.mark_dependents(units),
             Task::MarkAll => self.mark_all(units),
             Task::Decide => self.decide(units),
-            Task::Presence => self.take_presence(units) || self.rehide(units),
+            Task::Presence => {
+                self.take_presence(units)
+                    || self.rehide(units)
+                    || self.core.presence.count_new(units, &self.core.tables)
+            }
+            Task::CountNextHops => self.count_next_hops(units),
+            Task::ForgetFib => self.fib.forget(units, &mut self.core),
+            Task::Retired => self.groups.release_retired(units, &mut self.core),
             Task::Changes(at) => self.groups.read_changes(at, units, &mut self.core),
             Task::Walk(at) => self.groups.walk(at, units, &mut self.core),
         }
@@ -190,6 +209,44 @@ impl Rib {
         true
     }
 
+    /// Counts the paths that are to depend on next hops, or no longer.
+    fn count_next_hops(&mut self, units: &mut usize) -> bool {
+        let Core {
+            tables,
+            paths,
+            attrs,
+            ..
+        } = &mut self.core;
+        let Some((adds, mut at)) = attrs.next_hops.count_from() else {
+            return false;
+        };
+        let rest = loop {
+            match tables.next_live(at, units) {
+                Ok(mark) => {
+                    let mut id = tables.state(mark).paths;
+                    while id != NONE {
+                        let path = paths.at(id);
+                        if path.accepted() && path.peer != PeerId::LOCAL {
+                            let next_hop = attrs.next_hop_id(path.attr);
+                            match adds {
+                                true => attrs.next_hops.add_path(next_hop, mark),
+                                false => attrs.next_hops.remove_path(next_hop),
+                            }
+                            *units = units.saturating_sub(1);
+                        }
+                        id = path.next;
+                    }
+                    at = mark.successor();
+                }
+                Err(rest) => break rest,
+            }
+        };
+        if attrs.next_hops.counted_to(rest) {
+            self.redecide = Some(Mark::FIRST);
+        }
+        true
+    }
+
     fn mark_all(&mut self, units: &mut usize) -> bool {
         let Some(mut at) = self.redecide else {
             return false;
@@ -230,14 +287,15 @@ impl Rib {
             match news {
                 News::Condition => self.core.renotify_defaults(),
                 News::Aggregate(prefix) => {
-                    let Some((spec, before, now)) = self.core.presence.due(prefix) else {
+                    let Some((before, now)) = self.core.presence.due(prefix) else {
                         continue;
                     };
                     match now {
-                        Some(atomic) => self.put_local(AGGREGATED, &self.aggregate(spec, atomic)),
+                        Some(stand) => self.put_local(AGGREGATED, &self.aggregate(prefix, stand)),
                         None => drop(self.take_local(AGGREGATED, prefix)),
                     }
-                    if spec.summary_only && before.is_some() != now.is_some() {
+                    let hides = |stand: Option<Stand>| stand.is_some_and(|s| s.summary_only);
+                    if hides(before) != hides(now) {
                         self.rehide.retain(|(other, _)| *other != prefix);
                         self.rehide.push_back((prefix, Mark::FIRST));
                     }
@@ -247,11 +305,11 @@ impl Rib {
         true
     }
 
-    fn aggregate(&self, spec: Aggregate, atomic: bool) -> LocalRoute {
+    fn aggregate(&self, prefix: IpNet, stand: Stand) -> LocalRoute {
         LocalRoute {
-            prefix: spec.prefix,
-            attrs: aggregate::attrs(&self.core.config, spec.prefix, atomic),
-            blackhole: spec.blackhole,
+            prefix,
+            attrs: aggregate::attrs(&self.core.config, prefix, stand.atomic),
+            blackhole: stand.blackhole,
         }
     }
 

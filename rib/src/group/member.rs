@@ -62,6 +62,14 @@ pub struct Debts {
     /// Of `changed`, by destination and slot: paths that it may hold under their
     /// identifiers, and is to hold no more unless they are advertised again.
     gone: [BTreeSet<(u32, u32)>; 2],
+    /// Of `changed`: it may hold also what groups advertise that it was in.
+    former: [Bitmap; 2],
+    /// Those groups.
+    names: SmallVec<[u64; 1]>,
+    /// What was owed when the End-of-RIB was to be sent, and still is. What
+    /// changes later comes after that: a peer that reads slower than routes
+    /// change would never get it.
+    first: [Option<Bitmap>; 2],
     /// Where to go on: destinations that change all the time must not come
     /// before all others each time.
     from: [u32; 2],
@@ -78,19 +86,68 @@ impl Debts {
         self.gone[mark.family().index()].insert((mark.dest(), path));
     }
 
-    /// It may hold these paths, of destinations that are marked as changed.
-    /// Quickest in order.
-    pub fn all_gone(&mut self, family: usize, paths: impl Iterator<Item = (u32, u32)>) {
-        self.gone[family].append(&mut paths.collect());
+    /// It may hold what a group that it was in advertises of these destinations,
+    /// which are marked as changed.
+    pub fn may_hold(&mut self, family: usize, dests: &Bitmap) {
+        self.former[family].union(dests);
+    }
+
+    pub fn may_hold_former(&self, mark: Mark) -> bool {
+        self.former[mark.family().index()].get(mark.dest())
+    }
+
+    /// It was in the group of this number.
+    pub fn name(&mut self, group: u64) {
+        if !self.names(group) {
+            self.names.push(group);
+        }
+    }
+
+    pub fn names(&self, group: u64) -> bool {
+        self.names.contains(&group)
+    }
+
+    /// The groups that it was in, as far as that matters still.
+    pub fn named(&mut self) -> SmallVec<[u64; 1]> {
+        if self.former.iter().all(Bitmap::is_empty) {
+            self.names.clear();
+        }
+        self.names.clone()
+    }
+
+    /// Whether it may hold what groups advertise that it was in; asked once.
+    pub fn take_former(&mut self, family: usize, dest: u32) -> bool {
+        let former = self.former[family].get(dest);
+        self.former[family].clear(dest);
+        former
+    }
+
+    /// What it is to be sent first is other than before.
+    pub fn forget_first(&mut self) {
+        self.first = [None, None];
+    }
+
+    /// Whether all is sent of this family that was owed when this was asked
+    /// for the first time.
+    pub fn first_is_sent(&mut self, family: usize) -> bool {
+        let (changed, resend) = (&self.changed[family], &self.resend[family]);
+        let first = self.first[family].get_or_insert_with(|| {
+            let mut first = changed.clone();
+            first.union(resend);
+            first
+        });
+        let sent = first.is_empty();
+        if sent {
+            self.first[family] = None;
+        }
+        sent
     }
 
     pub fn is_empty(&self) -> bool {
-        [0, 1].into_iter().all(|f| self.is_settled(f))
-    }
-
-    /// Nothing is owed of this family.
-    pub fn is_settled(&self, family: usize) -> bool {
-        self.changed[family].is_empty() && self.resend[family].is_empty()
+        self.changed
+            .iter()
+            .chain(&self.resend)
+            .all(Bitmap::is_empty)
     }
 
     /// The destination of this family that is owed and has its turn, of those
@@ -117,6 +174,9 @@ impl Debts {
     pub fn settle(&mut self, family: usize, dest: u32) {
         self.changed[family].clear(dest);
         self.resend[family].clear(dest);
+        if let Some(first) = &mut self.first[family] {
+            first.clear(dest);
+        }
         self.from[family] = dest + 1;
     }
 

@@ -15,6 +15,7 @@ mod member;
 mod output;
 mod press;
 mod queue;
+mod retired;
 mod runs;
 mod serve;
 mod set;
@@ -37,6 +38,7 @@ pub use member::{Debts, Member, Place};
 pub use output::{Out, Output};
 use press::Press;
 use queue::{Audience, Bucket, PathMark, Queue};
+use retired::may_hold;
 use runs::Runs;
 pub use set::Groups;
 
@@ -54,9 +56,15 @@ const DEFAULT_SLOT: u32 = NONE - 1;
 #[derive(Debug)]
 pub struct Group {
     id: u32,
+    /// No other group has or had it.
+    serial: u64,
     pub export: Export,
     pub output: [Output; 2],
     pub members: Vec<PeerId>,
+    /// Peers that were members and may hold under identifiers what is advertised
+    /// here, as long as their debts name this group. They find it in the store;
+    /// what goes from there is told to them.
+    left: Vec<PeerId>,
     attached: u32,
     /// Position in the change ring.
     pub cursor: u64,
@@ -74,12 +82,14 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(id: u32, export: Export, cursor: u64) -> Group {
+    fn new(id: u32, serial: u64, export: Export, cursor: u64) -> Group {
         Group {
             id,
+            serial,
             output: export.add_path.map(|send| Output::new(send.is_some())),
             export,
             members: Vec::new(),
+            left: Vec::new(),
             attached: 0,
             cursor,
             walk: Some(Mark::FIRST),
@@ -208,6 +218,9 @@ impl Group {
         if (self.attached as usize) < self.members.len() {
             self.owe(mark, path, old, new, core);
         }
+        if path != NONE {
+            self.tell_left(mark, path, old, new, core);
+        }
         let output = &mut self.output[mark.family().index()];
         output.store(mark.dest(), path, Out { queued, ..new });
         core.attrs.release(old.attr);
@@ -277,9 +290,26 @@ impl Group {
         }
     }
 
+    /// A path is advertised no more that a former member may hold.
+    fn tell_left(&self, mark: Mark, path: u32, old: Out, new: Out, core: &mut Core) {
+        for &id in &self.left {
+            if old.for_member(id).is_some()
+                && new.for_member(id).is_none()
+                && let Some(peer) = core.peers.at_mut(id)
+                && let Place::Detached(debts) = &mut peer.member.place
+                && debts.names(self.serial)
+                && debts.may_hold_former(mark)
+            {
+                debts.gone(mark, path);
+            }
+        }
+    }
+
     /// Encodes what waits, unless there is more to come that may share frames
     /// with it.
     pub fn end_round(&mut self, core: &mut Core, seq: &mut u64) {
+        let serial = self.serial;
+        self.left.retain(|id| may_hold(*id, serial, core));
         let more = self.walk.is_some() || !core.dirty.is_empty() || self.cursor < core.ring.end();
         self.rounds += 1;
         if !more || self.rounds >= MAX_ROUNDS {
@@ -396,6 +426,7 @@ impl Group {
             let f = family.index();
             debts.resend[f].union(&self.output[f].present);
         }
+        debts.forget_first();
         let at_once = debts.is_empty();
         if let Some(peer) = core.peers.at_mut(id) {
             peer.member.group = Some(self.id);
@@ -427,17 +458,20 @@ impl Group {
 
     /// What a peer may hold that was a member and is to be one of another group:
     /// it may hold all that is advertised here.
-    fn remember(&self, id: PeerId, debts: &mut Debts) {
+    fn remember(&mut self, id: PeerId, debts: &mut Debts) {
+        let mut several = false;
         for (f, output) in self.output.iter().enumerate() {
             debts.changed[f].union(&output.present);
             debts.resend[f] = Default::default();
             if output.has_several() {
-                let held = output.present.iter().flat_map(|dest| {
-                    let entries = output.entries(dest);
-                    let held = entries.filter(|(_, out)| out.for_member(id).is_some());
-                    held.map(move |(path, _)| (dest, path))
-                });
-                debts.all_gone(f, held);
+                debts.may_hold(f, &output.present);
+                several = true;
+            }
+        }
+        if several {
+            debts.name(self.serial);
+            if !self.left.contains(&id) {
+                self.left.push(id);
             }
         }
     }
@@ -477,12 +511,33 @@ impl Group {
                     self.walk = Some(next);
                     return;
                 }
+                Err(None) if !self.knows_defaults(core) => {
+                    self.walk = Some(at);
+                    return;
+                }
                 Err(None) => break,
             }
         }
+        self.process_defaults(core, seq);
         self.walk = None;
         self.flush(core, seq);
         self.end_of_rib(core, seq);
+    }
+
+    /// Whether it is known which default routes are to be made up.
+    fn knows_defaults(&self, core: &Core) -> bool {
+        let defaults = self.export.default_originate.iter().flatten();
+        let mut conditions = defaults.filter_map(|default| default.when.as_ref());
+        conditions.all(|condition| core.presence.is_known(condition))
+    }
+
+    /// So that End-of-RIB does not go ahead of a default route that is made up.
+    fn process_defaults(&mut self, core: &mut Core, seq: &mut u64) {
+        if self.export.default_originate.iter().any(Option::is_some) {
+            for mark in core.default_marks().into_iter().flatten() {
+                self.process(mark, core, seq);
+            }
+        }
     }
 
     /// Whether the destination's id stands for something here.
@@ -493,17 +548,6 @@ impl Group {
                 let place = core.peers.at(*id).map(|peer| &peer.member.place);
                 matches!(place, Some(Place::Detached(debts)) if debts.changed[f].get(mark.dest()))
             }))
-    }
-
-    /// Gives the references of its output back.
-    fn dissolve(&mut self, core: &mut Core) {
-        for output in &self.output {
-            for dest in output.present.iter() {
-                for (_, out) in output.entries(dest) {
-                    core.attrs.release(out.attr);
-                }
-            }
-        }
     }
 }
 

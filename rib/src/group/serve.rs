@@ -3,11 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use godwit_bgp::Family;
 use godwit_bgp::wire::RouteRefresh;
+use smallvec::SmallVec;
 
 use super::member::Refresh;
 use super::queue::{Audience, Bucket, PathMark, Queue, encode};
+use super::retired::Others;
 use super::runs::Run;
-use super::{Group, Place, tell};
+use super::{Group, Output, Place, tell};
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::interner::AttrId;
@@ -48,6 +50,7 @@ impl Group {
         max: usize,
         out: &mut Vec<Bytes>,
         core: &mut Core,
+        others: &Others<'_>,
         seq: &mut u64,
     ) -> bool {
         let mut room = max;
@@ -77,7 +80,7 @@ impl Group {
                         return true;
                     }
                     self.begin_refreshes(id, out, core);
-                    let settled = self.settle(id, core);
+                    let settled = self.settle(id, core, others);
                     let idle = settled.is_none();
                     if let Some(bytes) = settled.filter(|bytes| !bytes.is_empty()) {
                         room = room.saturating_sub(bytes.len());
@@ -115,24 +118,24 @@ impl Group {
     }
 
     /// The End-of-RIB, or the end of a refresh, of each family of which a
-    /// detached member owes nothing more. True: there was one.
+    /// detached member has been sent what there was when the one or the other
+    /// began (RFC 4724 §3, RFC 7313 §4). True: there was one.
     fn pay_ends(&mut self, id: PeerId, out: &mut Vec<Bytes>, core: &mut Core) -> bool {
         let before = out.len();
         if self.walk.is_none()
             && let Some(Peer { member, .. }) = core.peers.at_mut(id)
-            && let Place::Detached(debts) = &member.place
+            && let Place::Detached(debts) = &mut member.place
         {
             for family in Family::ALL {
                 let f = family.index();
-                if !debts.is_settled(f) {
-                    continue;
-                }
-                if std::mem::take(&mut member.owes_end_of_rib[f]) {
+                if member.owes_end_of_rib[f] && debts.first_is_sent(f) {
+                    member.owes_end_of_rib[f] = false;
                     let mut bytes = BytesMut::new();
                     self.export.encoder.end_of_rib(family, &mut bytes);
                     out.push(bytes.freeze());
                 }
-                if std::mem::take(&mut member.refresh[f].begun) {
+                if member.refresh[f].begun && debts.resend[f].is_empty() {
+                    member.refresh[f].begun = false;
                     out.push(mark(family, RouteRefresh::END));
                 }
             }
@@ -157,7 +160,7 @@ impl Group {
 
     /// Makes frames of some of what a detached member owes. `None`: all that is
     /// left lies where a walk has not been yet.
-    fn settle(&mut self, id: PeerId, core: &mut Core) -> Option<Bytes> {
+    fn settle(&mut self, id: PeerId, core: &mut Core, others: &Others<'_>) -> Option<Bytes> {
         let end = self.walk;
         let Core {
             peers,
@@ -168,6 +171,9 @@ impl Group {
         let Place::Detached(debts) = &mut peers.at_mut(id)?.member.place else {
             return None;
         };
+        let named = debts.named();
+        let former = named.iter().filter_map(|group| others.output(*group));
+        let former: SmallVec<[&[Output; 2]; 1]> = former.collect();
         let mut queue = Queue::<Mark>::default();
         let mut paths = Queue::<PathMark>::default();
         let bucket = |family, attr| Bucket {
@@ -189,6 +195,13 @@ impl Group {
                 debts.settle(f, dest);
                 if output.has_several() {
                     let mut gone = debts.take_gone(f, dest);
+                    if debts.take_former(f, dest) {
+                        let held = former.iter().flat_map(|former| former[f].entries(dest));
+                        let held = held.filter(|(_, out)| out.for_member(id).is_some());
+                        gone.extend(held.map(|(path, _)| path));
+                        gone.sort_unstable();
+                        gone.dedup();
+                    }
                     for (path, out) in output.entries(dest) {
                         if let Some(attr) = out.for_member(id) {
                             gone.retain(|other| *other != path);

@@ -5,6 +5,7 @@ use foldhash::quality::RandomState;
 use godwit_bgp::Family;
 use hashbrown::HashMap;
 
+use super::retired::{Others, Retired};
 use super::{Debts, Group, GroupKey, tell};
 use crate::api::PeerId;
 use crate::core::Core;
@@ -17,6 +18,9 @@ use crate::ring::Mark;
 pub struct Groups {
     groups: Vec<Option<Group>>,
     by_key: HashMap<GroupKey, u32, RandomState>,
+    retired: Vec<Retired>,
+    /// Of the last group that was made.
+    serial: u64,
     /// Of the last run of any group.
     seq: u64,
     /// Peers whose export policy changed and who may be in the wrong group.
@@ -82,7 +86,8 @@ impl Groups {
                     self.groups.push(None);
                     self.groups.len() - 1
                 });
-                let mut group = Group::new(at as u32, export, core.ring.begin());
+                self.serial += 1;
+                let mut group = Group::new(at as u32, self.serial, export, core.ring.begin());
                 group.max_held = self.max_held.unwrap_or(group.max_held);
                 self.groups[at] = Some(group);
                 self.by_key.insert(key, at as u32);
@@ -114,8 +119,8 @@ impl Groups {
             group.remember(id, &mut debts);
         }
         if group.members.is_empty() {
-            group.dissolve(core);
-            self.groups[at as usize] = None;
+            self.retired
+                .extend(self.groups[at as usize].take().map(Retired::new));
             self.by_key.retain(|_, other| *other != at);
             self.defaults_due = true;
         }
@@ -130,10 +135,11 @@ impl Groups {
         }
     }
 
-    /// Moves peers to the groups that they now belong to. A group that moves as
-    /// a whole stays what it is under another key: what it advertises is
-    /// compared to what it should, and only the difference sent.
-    pub fn regroup(&mut self, core: &mut Core) {
+    /// Moves a peer, or a whole group, to where it now belongs. A group that
+    /// moves as a whole stays what it is under another key: what it advertises
+    /// is compared to what it should, and only the difference sent. False: all
+    /// are where they belong.
+    pub fn regroup(&mut self, core: &mut Core) -> bool {
         while let Some(first) = self.moving.last().copied() {
             let Some(peer) = core.peers.at(first) else {
                 self.moving.pop();
@@ -176,17 +182,24 @@ impl Groups {
                 let debts = self.leave(first, true, core);
                 self.join(first, debts, core);
             }
+            return true;
         }
+        false
     }
 
-    pub fn is_moving(&self) -> bool {
-        !self.moving.is_empty()
+    /// Goes on giving back what groups advertised that are no more. True: there
+    /// is more.
+    pub fn release_retired(&mut self, units: &mut usize, core: &mut Core) -> bool {
+        let more = (self.retired.iter_mut()).any(|group| group.release(units, core));
+        self.retired.retain(|group| !group.is_over(core));
+        more
     }
 
     /// What holds for the whole router changed: all output is worked out anew.
     pub fn reconfigure(&mut self, core: &mut Core) {
         // Any member speaks for its group only when all are where they belong.
-        self.regroup(core);
+        while self.regroup(core) {}
+        self.defaults_due = true;
         for group in self.groups.iter_mut().flatten() {
             let member = group.members.first().and_then(|id| core.peers.at(*id));
             if let Some(peer) = member {
@@ -221,10 +234,7 @@ impl Groups {
             any = true;
             conditions.extend(&default.when);
         }
-        let Core {
-            presence, tables, ..
-        } = core;
-        presence.set_conditions(&conditions, tables);
+        core.presence.set_conditions(&conditions);
         // Before they are looked at: a default route may be of no table, and its
         // destination must not be freed under the entry in the ring.
         self.any_defaults = any;
@@ -303,25 +313,37 @@ impl Groups {
             }
             return false;
         }
-        self.regroup(core);
-        let at = core.peers.at(id).and_then(|peer| peer.member.group);
-        match at.and_then(|at| self.groups[at as usize].as_mut()) {
-            Some(group) => {
-                let n = [0, 1].map(|f| group.output[f].count_for(id));
-                // Else there may be much that an export which was tightened
-                // withdraws yet.
-                let settled = group.walk.is_none();
-                if core.may_be_sent(id, n, settled) {
-                    return group.poll(id, max, out, core, &mut self.seq);
-                }
-                // Told again at the end of the walk.
-                if let Some(peer) = core.peers.at_mut(id) {
-                    peer.member.told &= settled;
-                }
-                false
-            }
-            None => false,
+        let Some(at) = core.peers.at(id).and_then(|peer| peer.member.group) else {
+            return false;
+        };
+        if self.moving.contains(&id)
+            && let Some(peer) = core.peers.at_mut(id)
+        {
+            // Told again when it is where it belongs.
+            peer.member.told = false;
+            return false;
         }
+        let (before, rest) = self.groups.split_at_mut(at as usize);
+        let Some((Some(group), after)) = rest.split_first_mut() else {
+            return false;
+        };
+        let n = [0, 1].map(|f| group.output[f].count_for(id));
+        // Else there may be much that an export which was tightened withdraws
+        // yet.
+        let settled = group.walk.is_none();
+        if core.may_be_sent(id, n, settled) {
+            let others = Others {
+                before,
+                after,
+                retired: &self.retired,
+            };
+            return group.poll(id, max, out, core, &others, &mut self.seq);
+        }
+        // Told again at the end of the walk.
+        if let Some(peer) = core.peers.at_mut(id) {
+            peer.member.told &= settled;
+        }
+        false
     }
 
     /// Whether the destination's id stands for something in a group.

@@ -61,7 +61,7 @@ pub fn config(lot: &mut Lot) -> RibConfig {
             Drain::Withdrawn,
         ]),
         require_next_hop: lot.one_in(2),
-        fib: true,
+        fib: !lot.one_in(4),
     }
 }
 

@@ -166,3 +166,80 @@ fn a_slow_late_member_is_sent_what_does_not_change_too() {
     world.settle();
     world.compare("after it");
 }
+
+/// A world in which one member of a group reads nothing unless told to, and
+/// before each of its reads more changes than it is made frames of at once.
+struct Slow {
+    world: World,
+    source: PeerId,
+    quick: PeerId,
+    changing: Vec<IpNet>,
+    round: u8,
+}
+
+impl Slow {
+    fn new(stable: &[IpNet]) -> Slow {
+        let mut world = world();
+        let source = world.up(spec(1, SessionKind::InternalClient));
+        let quick = world.up(spec(2, SessionKind::InternalClient));
+        let changing = nets(0, 3000);
+        world.announce(source, &changing, &inside(via(1, 1), 100));
+        world.announce(source, stable, &inside(via(1, 1), 100));
+        world.settle();
+        Slow {
+            world,
+            source,
+            quick,
+            changing,
+            round: 0,
+        }
+    }
+
+    /// All that changes changes, and the slow one reads a little.
+    fn step(&mut self, slow: PeerId) {
+        self.round = (self.round + 1) % 200;
+        let attrs = inside(via(1, 2 + self.round), 100);
+        self.world.announce(self.source, &self.changing, &attrs);
+        while self.world.rib.work(64) {}
+        self.world.events();
+        self.world.poll(slow, 1);
+        while self.world.poll(self.quick, 1 << 20) {}
+    }
+}
+
+#[test]
+fn a_member_slower_than_its_routes_change_gets_the_end_of_rib() {
+    let stable = nets(3000, 100);
+    let mut slow = Slow::new(&stable);
+    let late = slow.world.up(spec(3, SessionKind::InternalClient));
+    let v4 = Family::Ipv4Unicast.index();
+    let ended = |slow: &Slow| slow.world.remotes[&late.0].ends_of_rib[v4] == 1;
+    for _ in 0..6 {
+        let before = ended(&slow);
+        slow.step(late);
+        if ended(&slow) && !before {
+            let remote = &slow.world.remotes[&late.0];
+            let initial = slow.changing.iter().chain(&stable);
+            let mut missing = initial.filter(|net| remote.route(**net).is_none());
+            assert_eq!(missing.next(), None, "before the End-of-RIB");
+        }
+    }
+    assert!(ended(&slow), "no End-of-RIB");
+    slow.world.settle();
+    slow.world.compare("after it");
+}
+
+#[test]
+fn a_refresh_ends_for_a_member_slower_than_its_routes_change() {
+    let mut slow = Slow::new(&nets(3000, 100));
+    let mut asks = spec(3, SessionKind::InternalClient);
+    asks.enhanced_refresh = true;
+    let asks = slow.world.up(asks);
+    slow.world.settle();
+    slow.world.refresh(asks, Family::Ipv4Unicast);
+    (0..6).for_each(|_| slow.step(asks));
+    let remote = &slow.world.remotes[&asks.0];
+    assert_eq!(remote.refreshed[Family::Ipv4Unicast.index()], 1);
+    slow.world.settle();
+    slow.world.compare("after it");
+}

@@ -18,4 +18,5 @@ mod originated;
 mod random;
 mod refresh;
 mod rules;
+mod slices;
 mod world;

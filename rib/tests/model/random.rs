@@ -107,11 +107,11 @@ impl Run {
                 let hop = hop.on(lot.pick(&draw::LINKS));
                 world.next_hop(hop, state(lot));
             }
-            17 => {
+            17..=18 => {
                 let config = draw::config(lot);
                 world.reconfigure(config);
             }
-            18 => world.aggregate(draw::aggregates(lot)),
+            19..=20 => world.aggregate(draw::aggregates(lot)),
             n => {
                 let Some(id) = self.peer() else {
                     return;
@@ -132,7 +132,7 @@ impl Run {
             .collect();
         let family = lot.pick(&families);
         match n {
-            19..=49 => {
+            21..=49 => {
                 let nets = some(lot, nets, family);
                 let attrs = draw::attrs(lot, family, &spec);
                 world.announce_path(id, draw::path_id(lot), &nets, &attrs);

@@ -266,6 +266,10 @@ impl World {
 
     pub fn reconfigure(&mut self, config: RibConfig) {
         self.rib.reconfigure(config);
+        if !config.fib {
+            // Whoever served the kernel has gone, and its routes with it.
+            self.kernel.clear();
+        }
         self.naive.config = config;
     }
 
