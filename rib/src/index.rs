@@ -5,7 +5,7 @@ use std::fmt;
 
 use hashbrown::HashTable;
 
-const SHARD_BITS: u32 = 6;
+const SHARD_BITS: u32 = 8;
 
 /// Split by the hash's upper bits into tables that grow one at a time, so that
 /// no insertion pays for moving a whole full table.

@@ -19,8 +19,9 @@ use crate::sweep::Done;
 const TURN: usize = 256;
 /// What it costs to move a peer to another group.
 const REGROUP: usize = 128;
-/// Destinations without paths that are looked at in a call.
-const GRAVES: usize = 1024;
+/// Destinations without paths that are looked at in a call, at least: else as
+/// many as it has units. They may all wait for a slow reader.
+const GRAVES: usize = 64;
 
 /// What is done in turn.
 ///
@@ -95,6 +96,7 @@ impl Rib {
     /// Does some of what is due: a unit is about one destination looked at.
     /// True: there is more.
     pub fn work(&mut self, units: usize) -> bool {
+        let graves = units.max(GRAVES);
         let mut units = units;
         while units > 0 && self.groups.regroup(&mut self.core) {
             units = units.saturating_sub(REGROUP);
@@ -116,7 +118,7 @@ impl Rib {
             }
         }
         self.trim();
-        let more = self.bury(GRAVES) || idle < round;
+        let more = self.bury(graves) || idle < round;
         self.fib.tell(&mut self.core);
         self.taps.tell(&mut self.core);
         more

@@ -44,8 +44,10 @@ pub use set::Groups;
 
 /// Bytes of frames kept for slow members before they are detached.
 const MAX_HELD: usize = 16 << 20;
-/// Changes that wait before they are encoded, at most.
+/// Changes that wait before they are encoded, at most: half a millisecond.
 const MAX_QUEUED: usize = 32 << 10;
+/// So many of them one counts for of which several paths go out.
+const PATH_COST: usize = 4;
 /// Rounds that a change waits for others to be encoded with, at most.
 const MAX_ROUNDS: u32 = 64;
 
@@ -118,7 +120,7 @@ impl Group {
             None => self.process_best(mark, core, seq),
             Some(send) => self.process_paths(mark, send, core, seq),
         }
-        if self.queue.len() + self.paths.len() >= MAX_QUEUED {
+        if self.queue.len() + PATH_COST * self.paths.len() >= MAX_QUEUED {
             self.flush(core, seq);
         }
     }
