@@ -18,7 +18,9 @@ use bytes::Bytes;
 use godwit_bgp::wire::Update;
 use godwit_bgp::{Asn, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{Amount, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SetSpec, Then};
-use godwit_rib::{Aggregate, Drain, NextHopState, PeerId, PeerSpec, Rib, RibConfig, RibEvent};
+use godwit_rib::{
+    Aggregate, Drain, NextHopState, PeerId, PeerSpec, Proposal, Rib, RibConfig, RibEvent,
+};
 
 use crate::common::{spec, table, updates};
 
@@ -313,7 +315,15 @@ fn main() {
         spec.import[0] = prefer(250);
         spec.export[0] = prefer(150);
     }
-    let mut run = b.timed("begin", |rib| rib.dry_run(specs, &senders[2..3]));
+    let proposal = Proposal {
+        specs,
+        gone: vec![senders[2]],
+        originated: Vec::new(),
+        withdrawn: Vec::new(),
+        aggregates: two.to_vec(),
+        config: b.config,
+    };
+    let mut run = b.timed("begin", |rib| rib.dry_run(proposal));
     while b.timed("count", |rib| rib.count(&mut run, COUNT_UNITS)) {}
     let result = run.result();
     b.print(&format!(

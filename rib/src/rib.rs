@@ -303,6 +303,10 @@ impl Rib {
             }
         }
         self.bytes = bytes;
+        // An announcement in place of an accepted one may be rejected.
+        for family in Family::ALL {
+            self.relieve(id, family, false);
+        }
     }
 
     fn withdraw<A: Address>(&mut self, id: PeerId, nets: impl Iterator<Item = (PathId, A::Net)>) {

@@ -55,7 +55,8 @@ fn one_that_lived_again_between_two_looks_is_not_freed_before_all_have_read_of_i
     }
     assert_eq!(world.remotes[&slow.0].table.len(), 1 + again.len());
     all_read_but(&mut world, slow);
-    for _ in 0..20 {
+    // A call looks at as many as it has units.
+    for _ in 0..40 {
         world.rib.work(256);
     }
     assert_eq!(world.rib.summary().prefixes, [1 + again.len() as u64, 0]);
