@@ -35,6 +35,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::peer::{PeerCommand, Registry};
+use crate::status::Rejection;
 
 /// Connections that the kernel holds for us: a rack that comes back at once.
 const BACKLOG: u32 = 4096;
@@ -114,9 +115,7 @@ fn dispatch(
             .try_send(PeerCommand::Accepted(stream))
             .is_err(),
         Some(entry) => {
-            entry
-                .view
-                .refused("it connects more often than `connection-rate` allows");
+            entry.view.refused(Rejection::Rate);
             return;
         }
         None if gate.admits_stranger(address, now) => {

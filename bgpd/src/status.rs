@@ -1,5 +1,6 @@
 //! What others may see of a peer, kept by its task and read without asking it.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -56,9 +57,79 @@ pub struct PeerStatus {
     pub session: Option<SessionStatus>,
     /// Only while not Established: what the session waits for, and until when
     /// at the longest.
-    pub waiting: Option<(String, Option<SystemTime>)>,
+    pub waiting: Option<(Waiting, Option<SystemTime>)>,
+    /// When it last closed our only connection as one too many.
+    pub collision: Option<SystemTime>,
     /// Why the last session ended or did not come up.
     pub last_error: Option<(SystemTime, SessionError)>,
+}
+
+impl PeerStatus {
+    /// The prefix limit that keeps the session down.
+    pub fn excess(&self) -> Option<Excess> {
+        match self.waiting.as_ref()?.0 {
+            Waiting::Enable(excess) => excess,
+            Waiting::Pause(excess) => Some(excess),
+            _ => None,
+        }
+    }
+}
+
+/// What a session that is not Established waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Somebody to enable it; with what it was stopped for, where that was a limit.
+    Enable(Option<Excess>),
+    /// The end of its pause after a limit.
+    Pause(Excess),
+    /// The end of its pause after so many failures in a row.
+    BackOff(u32),
+    /// An answer to the attempt to connect.
+    Answer,
+    /// The next attempt to connect, after so many that came to nothing.
+    Retry(u32),
+    /// The neighbour to connect.
+    Neighbour,
+    /// The neighbour's OPEN or KEEPALIVE.
+    Message,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waiting::Enable(None) => f.write_str("`godwit peer enable`"),
+            Waiting::Enable(Some(excess)) => write!(f, "`godwit peer enable`: {excess}"),
+            Waiting::Pause(excess) => write!(f, "held down: {excess}"),
+            Waiting::BackOff(0 | 1) => f.write_str("held down after a failure"),
+            Waiting::BackOff(n) => write!(f, "held down after {n} failures in a row"),
+            Waiting::Answer => f.write_str("an answer to the attempt to connect"),
+            Waiting::Retry(0 | 1) => f.write_str("the next attempt to connect"),
+            Waiting::Retry(n) => write!(f, "the next attempt to connect, after {n} in vain"),
+            Waiting::Neighbour => f.write_str("the peer to connect"),
+            Waiting::Message => f.write_str("the peer's next message"),
+        }
+    }
+}
+
+/// A prefix limit that was passed, and that ended the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// [`IN`](Excess::IN) or [`OUT`](Excess::OUT), as the file has it.
+    pub key: &'static str,
+    pub family: Family,
+    pub max: u32,
+}
+
+impl Excess {
+    pub const IN: &str = "prefix-limit";
+    pub const OUT: &str = "prefix-limit-out";
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Excess { key, family, max } = self;
+        write!(f, "past its {key} of {max} {family} prefixes")
+    }
 }
 
 /// An established session.
@@ -124,7 +195,40 @@ pub struct Clues {
     pub drops: Drops,
     /// Connections of the neighbour that were closed, and why the latest was.
     pub refused: u64,
-    pub refusal: Option<(SystemTime, String)>,
+    pub refusal: Option<(SystemTime, Rejection)>,
+}
+
+/// Why a connection of the neighbour's was closed unanswered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It connects more often than `connection-rate` allows.
+    Rate,
+    /// It arrived with a TTL below what `ttl-security` wants (RFC 5082).
+    Ttl { arrived: u8, least: u8 },
+    /// What TTL it arrived with is not known, and `ttl-security` wants one.
+    TtlUnknown,
+    /// It came by another interface than this one.
+    Interface(String),
+    /// The kernel's word.
+    System(String),
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::Rate => f.write_str("it connects more often than `connection-rate` allows"),
+            Rejection::Ttl { arrived, least } => write!(
+                f,
+                "it arrived with TTL {arrived}, and ttl-security wants {least} or more"
+            ),
+            Rejection::TtlUnknown => f.write_str("its TTL is not known, which ttl-security wants"),
+            Rejection::Interface(wanted) => write!(
+                f,
+                "it came by another interface than local-interface {wanted}"
+            ),
+            Rejection::System(why) => f.write_str(why),
+        }
+    }
 }
 
 /// An attempt to connect that failed.
@@ -166,10 +270,10 @@ impl PeerView {
     }
 
     /// Notes that a connection of the neighbour's was closed.
-    pub(crate) fn refused(&self, why: impl Into<String>) {
+    pub(crate) fn refused(&self, why: Rejection) {
         let mut clues = lock(&self.clues);
         clues.refused += 1;
-        clues.refusal = Some((SystemTime::now(), why.into()));
+        clues.refusal = Some((SystemTime::now(), why));
     }
 
     pub fn status(&self) -> Arc<PeerStatus> {

@@ -78,6 +78,10 @@ impl Session {
         }
         self.adapt_capabilities(&conn, &ending);
         self.adapt_number(&conn, &ending);
+        let alone = self.conns.is_empty() && self.attempt.is_none();
+        if collision && alone && matches!(ending, Ending::Received(_)) {
+            self.lone_collision = Some(now);
+        }
         let mut after = after;
         if state == State::Established {
             self.left_established(ending, now);

@@ -74,6 +74,7 @@ pub struct Session {
     pub(super) counters: Counters,
     pub(super) last_error: Option<SessionError>,
     pub(super) connect_error: Option<SessionError>,
+    pub(super) lone_collision: Option<Duration>,
     /// By when a refresh that the peer began has to end, by family.
     pub(super) refresh_until: [Option<Duration>; Family::COUNT],
     pub(super) peer_open: Option<Open>,
@@ -123,6 +124,7 @@ impl Session {
             counters: Counters::default(),
             last_error: None,
             connect_error: None,
+            lone_collision: None,
             refresh_until: [None; Family::COUNT],
             peer_open: None,
             seen_state: State::Idle,
@@ -262,6 +264,13 @@ impl Session {
     /// Why the latest attempt to connect failed, until one succeeds.
     pub fn connect_error(&self) -> Option<&SessionError> {
         self.connect_error.as_ref()
+    }
+
+    /// When the peer last closed our only connection as one too many (6/7): it
+    /// holds on to another, of which we know nothing. That is no error of a
+    /// session, so it stands apart from [`last_error`](Session::last_error).
+    pub fn lone_collision(&self) -> Option<Duration> {
+        self.lone_collision
     }
 
     /// The latest OPEN of the peer, whether it was accepted or not.

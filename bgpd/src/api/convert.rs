@@ -51,7 +51,7 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         note: status
             .finding
             .as_ref()
-            .map_or_else(String::new, |f| f.note.clone()),
+            .map_or_else(String::new, |f| f.note.to_string()),
         description: config.description.clone().unwrap_or_default(),
         group: config.group.clone().unwrap_or_default(),
         source: source(status.origin) as i32,
@@ -69,7 +69,7 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         waiting_for: status
             .waiting
             .as_ref()
-            .map_or(String::new(), |w| w.0.clone()),
+            .map_or(String::new(), |w| w.0.to_string()),
         waiting_until: status.waiting.as_ref().and_then(|w| w.1).and_then(time),
         families: Family::ALL
             .into_iter()

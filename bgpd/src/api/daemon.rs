@@ -268,7 +268,8 @@ fn peer_problem(peer: &PeerStatus) -> Option<v1::Problem> {
         _ if peer.address.is_unspecified() => peer
             .finding
             .as_ref()
-            .map_or_else(String::new, |f| f.note.clone()),
+            .map_or_else(String::new, |f| f.note.to_string()),
+        _ if let Some(excess) = peer.excess() => format!("{}: {excess}", peer.state),
         Some((_, error)) => format!("{}: {error}", peer.state),
         None if peer.config.passive => format!("{}: it has not called yet", peer.state),
         None => peer.state.to_string(),

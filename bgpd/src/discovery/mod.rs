@@ -13,6 +13,7 @@
 mod finder;
 mod task;
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,8 +66,40 @@ pub struct Found {
 pub struct Finding {
     /// The neighbour, and since when it is known.
     pub neighbour: Option<(Ipv6Addr, Duration)>,
-    /// What keeps it from being found, or is odd.
-    pub note: String,
+    pub note: Note,
+}
+
+/// What keeps a neighbour from being found, or is odd.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Note {
+    #[default]
+    Nothing,
+    NoInterface(InterfaceName),
+    Down(InterfaceName),
+    NoCarrier(InterfaceName),
+    /// Why we cannot listen or speak.
+    Trouble(String),
+    /// It has not sent a router advertisement there yet, nor connected.
+    Silence(InterfaceName),
+    /// Beside the neighbour there is another router.
+    Another(InterfaceName, Ipv6Addr),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Nothing => Ok(()),
+            Note::NoInterface(name) => write!(f, "there is no interface {name}"),
+            Note::Down(name) => write!(f, "{name} is down"),
+            Note::NoCarrier(name) => write!(f, "{name} has no carrier"),
+            Note::Trouble(why) => f.write_str(why),
+            Note::Silence(name) => write!(f, "waiting for a router advertisement on {name}"),
+            Note::Another(name, other) => write!(
+                f,
+                "another router is on {name}, {other}: one neighbour is expected there"
+            ),
+        }
+    }
 }
 
 impl Discovery {
@@ -106,17 +139,15 @@ impl Discovery {
         let name = self.interface;
         let neighbour = state.finder.neighbour().map(|n| (n.address, n.since));
         let note = match (state.link, &state.trouble, neighbour) {
-            (Link::Absent, ..) => format!("there is no interface {name}"),
-            (Link::Down, ..) => format!("{name} is down"),
-            (Link::NoCarrier, ..) => format!("{name} has no carrier"),
-            (_, Some(trouble), _) => trouble.clone(),
-            (.., None) => format!("waiting for a router advertisement on {name}"),
+            (Link::Absent, ..) => Note::NoInterface(name),
+            (Link::Down, ..) => Note::Down(name),
+            (Link::NoCarrier, ..) => Note::NoCarrier(name),
+            (_, Some(trouble), _) => Note::Trouble(trouble.clone()),
+            (.., None) => Note::Silence(name),
             _ => state
                 .finder
                 .other(clock::now())
-                .map_or_else(String::new, |other| {
-                    format!("another router is on {name}, {other}: one neighbour is expected there")
-                }),
+                .map_or(Note::Nothing, |other| Note::Another(name, other)),
         };
         Finding { neighbour, note }
     }

@@ -1,15 +1,15 @@
 //! From facts to findings, the likeliest first; pure.
 
 use std::io::ErrorKind;
-use std::time::SystemTime;
 
 use godwit_bgp::Family;
 use godwit_bgp::session::State;
 
-use super::words::{ago, message, notification};
+use super::wait::{excess, nobody, waiting};
+use super::words::{ago, held_elsewhere, message, notification};
 use super::{Facts, Finding, Interface, Way};
 use crate::netstat::Drops;
-use crate::status::{Attempt, AttemptFailure};
+use crate::status::{Attempt, AttemptFailure, Rejection};
 
 pub(super) fn finding(
     reason: &'static str,
@@ -34,8 +34,12 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     if status.disabled {
         return vec![disabled(facts)];
     }
+    if let Some(only) = excess(facts).or_else(|| nobody(facts)) {
+        return vec![only];
+    }
     let mut found = here(facts);
     found.extend(way(facts));
+    found.extend(held_elsewhere(facts));
     // An older session's end explains less than what happens to attempts now.
     let failed = facts.clues.attempt.as_ref();
     let last = status
@@ -61,15 +65,6 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         seen.push(f.reason);
         new
     });
-    if found.is_empty() && status.config.passive {
-        found.push(finding(
-            "nobody-connects",
-            "we only wait for it, and it has not connected",
-            "`passive` is set, and no connection of its own is known",
-            "see whether it is configured with our address and not passive itself; \
-             or take `passive` out",
-        ));
-    }
     found.extend(waiting(facts));
     if found.is_empty() {
         found.push(finding(
@@ -83,24 +78,20 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 fn disabled(facts: &Facts) -> Finding {
-    let address = facts.status.address;
+    let name = facts.status.name;
     if facts.status.config.disabled {
         return finding(
             "disabled",
             "it is disabled in the configuration",
             "`disabled = true`",
-            format!("take that out and reload, or `godwit peer enable {address}`"),
+            format!("take that out and reload, or `godwit peer enable {name}`"),
         );
     }
-    let evidence = match &facts.status.waiting {
-        Some((waiting, _)) => format!("it waits for {waiting}"),
-        None => "the configuration has it enabled".to_owned(),
-    };
     finding(
         "disabled",
         "it was disabled by command",
-        evidence,
-        format!("`godwit peer enable {address}`"),
+        "the configuration has it enabled",
+        format!("`godwit peer enable {name}`"),
     )
 }
 
@@ -311,14 +302,22 @@ fn refused(facts: &Facts) -> Option<Finding> {
         "{} connections of its own were closed, the last {when}: {why}",
         facts.clues.refused
     );
-    if why.contains("TTL") {
-        return Some(ttl(&evidence));
-    }
+    let advice = match why {
+        Rejection::Ttl { .. } => return Some(ttl(&evidence)),
+        Rejection::TtlUnknown => "it sent before we could look: it will try again",
+        Rejection::Rate => {
+            "see its log for why it comes back so soon; `[router] connection-rate` is how often it may"
+        }
+        Rejection::Interface(_) => {
+            "see `ip route get` here and there for the interface; change `local-interface`, or the routes"
+        }
+        Rejection::System(_) => "the evidence names what failed",
+    };
     Some(finding(
         "connection-refused-here",
         "we refuse its connections",
         evidence,
-        "the evidence names the setting",
+        advice,
     ))
 }
 
@@ -396,27 +395,6 @@ fn ttl(evidence: &str) -> Finding {
         "switch TTL security on there too (BIRD `ttl security on`, FRR `ttl-security hops 1`), \
          or allow as many hops as it is away",
     )
-}
-
-/// What the session does meanwhile.
-fn waiting(facts: &Facts) -> Option<Finding> {
-    let (text, until) = facts.status.waiting.as_ref()?;
-    if !text.contains("held down") {
-        return None;
-    }
-    let left = until.and_then(|until: SystemTime| until.duration_since(facts.now).ok());
-    let left = left.map_or_else(String::new, |left| {
-        format!(", for {} s more", left.as_secs_f32().ceil())
-    });
-    Some(finding(
-        "held-down",
-        "the session is held down for a while after errors",
-        format!("{text}{left}"),
-        format!(
-            "it starts by itself; once the cause is gone, `godwit peer reset --hard {}` spares the wait",
-            facts.status.address
-        ),
-    ))
 }
 
 pub(super) fn open_text(facts: &Facts) -> Option<String> {

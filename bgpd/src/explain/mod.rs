@@ -1,6 +1,7 @@
 //! Why a peer is not up: what is known of it, and what the kernel says now.
 
 mod judge;
+mod wait;
 mod words;
 
 #[cfg(test)]

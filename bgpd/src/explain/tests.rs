@@ -9,7 +9,8 @@ use godwit_bgp::wire::notification::{cease, code, open};
 use godwit_bgp::{Asn, RouterId, SessionKind};
 
 use super::*;
-use crate::status::{Attempt, AttemptFailure, PeerOrigin};
+use crate::discovery::{self, Note};
+use crate::status::{Attempt, AttemptFailure, Excess, PeerOrigin, Rejection, Waiting};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -32,6 +33,7 @@ fn facts(keys: &str) -> Facts {
         remote_asn: Some(Asn(65002)),
         session: None,
         waiting: None,
+        collision: None,
         last_error: None,
         config,
     };
@@ -89,6 +91,12 @@ impl Facts {
         self
     }
 
+    /// For so many seconds more.
+    fn waits(&mut self, waiting: Waiting, seconds: Option<u64>) {
+        let until = seconds.map(|s| self.now + Duration::from_secs(s));
+        self.status().waiting = Some((waiting, until));
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Facts)) -> Facts {
         change(&mut self);
         self
@@ -120,7 +128,22 @@ fn every_cause_has_its_reason_first() {
         ("under-way", facts("")),
         ("disabled", facts("disabled = true")),
         ("disabled", facts("").with(|f| f.status().disabled = true)),
-        ("nobody-connects", facts("passive = true")),
+        (
+            "nobody-connects",
+            facts("passive = true").with(|f| f.waits(Waiting::Neighbour, None)),
+        ),
+        (
+            "waiting",
+            facts("").with(|f| f.waits(Waiting::Answer, Some(3))),
+        ),
+        (
+            "waiting",
+            facts("").with(|f| f.waits(Waiting::Retry(4), Some(3))),
+        ),
+        (
+            "waiting",
+            facts("").with(|f| f.waits(Waiting::Message, None)),
+        ),
         (
             "no-route",
             facts("").with(|f| f.kernel.way = Way::None("no".into())),
@@ -205,17 +228,28 @@ fn every_cause_has_its_reason_first() {
         ),
         (
             "ttl",
-            facts("ttl-security = true")
-                .with(|f| f.clues.refusal = Some((NOW, "it arrived with TTL 64".into()))),
+            facts("ttl-security = true").with(|f| {
+                f.clues.refusal = Some((
+                    NOW,
+                    Rejection::Ttl {
+                        arrived: 64,
+                        least: 255,
+                    },
+                ))
+            }),
         ),
         (
             "connection-refused-here",
-            facts("").with(|f| f.clues.refusal = Some((NOW, "too often".into()))),
+            facts("").with(|f| f.clues.refusal = Some((NOW, Rejection::Rate))),
         ),
         ("wrong-as", sent(code::OPEN, open::BAD_PEER_AS)),
         ("wrong-as-there", received(code::OPEN, open::BAD_PEER_AS)),
         ("router-id", sent(code::OPEN, open::BAD_IDENTIFIER)),
         ("hold-time", sent(code::OPEN, open::UNACCEPTABLE_HOLD_TIME)),
+        (
+            "hold-time",
+            received(code::OPEN, open::UNACCEPTABLE_HOLD_TIME),
+        ),
         (
             "no-common-family",
             sent(code::OPEN, open::UNSUPPORTED_CAPABILITY),
@@ -249,6 +283,11 @@ fn every_cause_has_its_reason_first() {
             received(code::CEASE, cease::COLLISION_RESOLUTION),
         ),
         ("collision", sent(code::CEASE, cease::COLLISION_RESOLUTION)),
+        (
+            "collision",
+            received(code::CEASE, cease::ADMIN_RESET)
+                .with(|f| f.status().collision = Some(NOW + Duration::from_secs(95))),
+        ),
         ("protocol-error", sent(code::UPDATE, 1)),
         ("protocol-error-there", received(code::UPDATE, 1)),
     ];
@@ -302,12 +341,82 @@ fn what_happens_now_comes_before_how_the_last_session_ended() {
 #[test]
 fn the_wait_after_errors_is_told_last_with_what_is_left() {
     let facts = sent(code::OPEN, open::BAD_PEER_AS).with(|f| {
-        let until = Some(f.now + Duration::from_secs(7));
-        f.status().waiting = Some(("held down after 3 failures in a row".into(), until));
+        f.waits(Waiting::BackOff(3), Some(7));
     });
     let last = judge(&facts).pop().unwrap();
     assert_eq!(last.reason, "held-down");
     assert!(last.evidence.ends_with("for 7 s more"), "{last:?}");
+}
+
+#[test]
+fn a_limit_that_was_hit_is_the_only_reason_and_says_when_it_is_over() {
+    let excess = |key| Excess {
+        key,
+        family: godwit_bgp::Family::Ipv4Unicast,
+        max: 2,
+    };
+    let limit = "[peer.family.ipv4-unicast]\nprefix-limit = { max = 2, then = \"restart\", \
+                 restart-after = \"60s\" }";
+    let facts = facts(limit)
+        .ended(
+            ErrorOrigin::Sent,
+            Notification::new(code::CEASE, cease::MAX_PREFIXES),
+        )
+        .with(|f| f.waits(Waiting::Pause(excess(Excess::IN)), Some(40)));
+    let [found] = judge(&facts).try_into().unwrap();
+    assert_eq!(found.reason, "prefix-limit");
+    assert_eq!(
+        found.what,
+        "down because the prefix limit was hit: it announced more than 2 ipv4-unicast prefixes; \
+         it returns in 40 s"
+    );
+    assert_eq!(
+        found.evidence,
+        "`prefix-limit` of 2, then \"restart\" after 60 s; the session ended 20 s ago"
+    );
+    assert!(found.advice.contains("godwit peer reset --hard 10.0.0.2"));
+    let facts = facts.with(|f| f.waits(Waiting::Enable(Some(excess(Excess::OUT))), None));
+    let [found] = judge(&facts).try_into().unwrap();
+    assert_eq!(found.reason, "prefix-limit-out");
+    assert!(
+        found.what.contains("until somebody enables it"),
+        "{found:?}"
+    );
+    assert!(found.advice.contains("godwit peer enable 10.0.0.2"));
+}
+
+#[test]
+fn a_wait_is_told_with_what_it_is_for_and_how_long() {
+    let facts = facts("").with(|f| f.waits(Waiting::Retry(4), Some(3)));
+    let [found] = judge(&facts).try_into().unwrap();
+    assert_eq!(
+        found.what,
+        "waiting for the next attempt to connect, after 4 in vain"
+    );
+    assert_eq!(found.evidence, "the session is in Active, for 3 s at most");
+    assert!(found.advice.contains("tries now"));
+}
+
+#[test]
+fn an_interface_without_a_neighbour_says_what_is_wrong_with_it() {
+    let name: godwit_bgp::InterfaceName = "eth1".parse().unwrap();
+    let reason = |note: Note| {
+        let facts = facts("").with(|f| {
+            f.status().address = "::".parse().unwrap();
+            f.status().finding = Some(discovery::Finding {
+                neighbour: None,
+                note,
+            });
+        });
+        let [found] = judge(&facts).try_into().unwrap();
+        found.reason
+    };
+    assert_eq!(reason(Note::NoInterface(name)), "interface");
+    assert_eq!(reason(Note::Down(name)), "interface");
+    assert_eq!(reason(Note::NoCarrier(name)), "interface");
+    assert_eq!(reason(Note::Trouble("no IPv6".into())), "interface");
+    assert_eq!(reason(Note::Silence(name)), "nobody-found");
+    assert_eq!(reason(Note::Nothing), "under-way");
 }
 
 #[test]

@@ -139,6 +139,14 @@ fn sent_by_it(facts: &Facts, n: &Notification) -> Meaning {
             "it does not accept our router id",
             "within one AS every router needs a `router-id` of its own",
         ),
+        (code::OPEN, open::UNACCEPTABLE_HOLD_TIME) => meaning(
+            "hold-time",
+            format!(
+                "it does not accept our hold time, {} s",
+                status.config.hold_time.as_secs()
+            ),
+            "set `hold-time` to what it wants (FRR: `bgp minimum-holdtime`), or have that lowered there",
+        ),
         (code::OPEN, open::UNSUPPORTED_CAPABILITY) => meaning(
             "no-common-family",
             "it wants a capability that we did not offer, most likely a family",
@@ -209,4 +217,22 @@ fn collision() -> Meaning {
         "both ends connect, and each time the other connection is closed",
         "that settles by itself; if not, set `passive` on one side",
     )
+}
+
+/// It holds on to a connection that is none of ours.
+pub fn held_elsewhere(facts: &Facts) -> Option<Finding> {
+    let at = facts.status.collision?;
+    let later = facts.status.last_error.as_ref().map(|(at, _)| *at);
+    (Some(at) > later).then(|| {
+        finding(
+            "collision",
+            "it closes our connections as one too many: it still holds an older one",
+            format!(
+                "Cease/Connection Collision Resolution {}, and we have no other connection to it",
+                ago(facts.now, at)
+            ),
+            "it lets go when its hold timer expires, or reset the session there; if it stays, \
+             another host may use our address",
+        )
+    })
 }

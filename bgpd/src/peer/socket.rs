@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use tokio::net::TcpStream;
 
 use super::settings::PeerSettings;
+use crate::status::Rejection;
 
 /// Unsent octets in the kernel above which a socket counts as full: what a
 /// keepalive may have to wait behind, and enough to keep a fast link busy.
@@ -65,21 +66,17 @@ pub async fn connected(stream: &TcpStream) -> io::Result<()> {
 
 /// Gives an accepted connection what an outgoing one has, or says why it is
 /// not the peer's.
-pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), String> {
-    let system = |e: io::Error| e.to_string();
+pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), Rejection> {
+    let system = |e: io::Error| Rejection::System(e.to_string());
     stream.set_nodelay(true).map_err(system)?;
     tune(stream, settings).map_err(system)?;
     if let Some(least) = settings.config.min_ttl() {
         // What came before the option was set has not been looked at.
         match sockopt::arrival_ttl(stream).map_err(system)? {
             Some(ttl) if ttl >= least => {}
-            Some(ttl) => {
-                return Err(format!(
-                    "it arrived with TTL {ttl}, and ttl-security wants {least} or more"
-                ));
-            }
+            Some(arrived) => return Err(Rejection::Ttl { arrived, least }),
             None if sockopt::unread_bytes(stream).map_err(system)? > 0 => {
-                return Err("its TTL is not known, which ttl-security wants".to_owned());
+                return Err(Rejection::TtlUnknown);
             }
             None => {}
         }
@@ -88,9 +85,7 @@ pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), String> 
         let version = IpVersion::from(settings.address);
         let came_by = sockopt::arrival_interface(stream, version).map_err(system)?;
         if came_by != sockopt::bound_device(stream).map_err(system)? {
-            return Err(format!(
-                "it came by another interface than local-interface {wanted}"
-            ));
+            return Err(Rejection::Interface(wanted.clone()));
         }
     }
     Ok(())

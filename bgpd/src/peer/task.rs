@@ -35,7 +35,7 @@ use crate::interfaces::Interfaces;
 use crate::links::Links;
 use crate::netstat::Drops;
 use crate::ribthread::{Batch, Item, Port, RibHandle};
-use crate::status::{Attempt, AttemptFailure, PeerFigures, PeerOrigin, PeerView};
+use crate::status::{Attempt, AttemptFailure, Excess, PeerFigures, PeerOrigin, PeerView};
 use crate::sync::lock;
 
 /// Survived faults of one peer are logged this far apart.
@@ -148,7 +148,7 @@ struct PeerTask {
     served: bool,
     removed: bool,
     /// Why the session is kept down for a while, or until somebody enables it.
-    held: Option<String>,
+    held: Option<Excess>,
     next_fault_log: Duration,
     state_since: Option<Duration>,
 }

@@ -46,6 +46,7 @@ fn the_connection_of_the_higher_identifier_stays_whichever_open_comes_first() {
             assert_eq!(lone.state(), State::Established);
             assert_eq!(lone.session.counters().collisions, 1);
             assert_eq!(lone.session.last_error(), None, "a collision is no error");
+            assert_eq!(lone.session.lone_collision(), None);
         }
     }
 }
@@ -249,6 +250,7 @@ fn collision_cease_from_the_peer_is_no_failure() {
     lone.frame(conn, frame(&Notification::new(6, 7).encode()));
     assert_eq!(lone.state(), State::Active);
     assert_eq!(lone.session.last_error(), None);
+    assert!(lone.session.lone_collision().is_some());
 }
 
 #[test]

@@ -11,7 +11,6 @@ use crate::control::Control;
 use crate::explain;
 use crate::netstat::Drops;
 use crate::peer::PeerName;
-use crate::status::PeerStatus;
 
 pub(super) async fn explain(
     control: &Control,
@@ -39,13 +38,6 @@ pub(super) async fn explain(
         });
     };
     let (status, clues) = (view.status(), view.clues());
-    if let Some(nobody) = nobody_found(&status) {
-        return Ok(v1::ExplainPeerResponse {
-            address: name.to_string(),
-            state: convert::state(status.state) as i32,
-            findings: vec![nobody],
-        });
-    }
     let about = Arc::clone(&status);
     let kernel = tokio::task::spawn_blocking(move || {
         (
@@ -74,18 +66,5 @@ pub(super) async fn explain(
         address: name.to_string(),
         state: convert::state(status.state) as i32,
         findings: findings.collect(),
-    })
-}
-
-/// Why a peer that is named by its interface has nobody to talk to.
-fn nobody_found(status: &PeerStatus) -> Option<v1::Finding> {
-    let note = &status.finding.as_ref()?.note;
-    (status.address.is_unspecified() && !status.disabled).then(|| v1::Finding {
-        reason: "nobody-found".into(),
-        what: "the neighbour on the interface is not known".into(),
-        evidence: note.clone(),
-        advice: "see whether the other side sends router advertisements there or connects to us; \
-                 `tcpdump -ni INTERFACE icmp6` shows what is heard"
-            .into(),
     })
 }

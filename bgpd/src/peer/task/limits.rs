@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::PeerTask;
 use crate::clock;
+use crate::status::Excess;
 
 impl PeerTask {
     /// Takes what the RIB said of limits.
@@ -44,7 +45,7 @@ impl PeerTask {
                 if let Some(limit) = config.limit_in(family) {
                     warn!(%peer, %family, prefixes = n, limit = limit.max, then = limit.then.name(), "the peer announces more than its prefix limit");
                     let fault = Notification::max_prefixes(family.afi_safi(), limit.max);
-                    self.past(family, &limit, fault, "prefix-limit");
+                    self.past(family, &limit, fault, Excess::IN);
                 }
             }
             LimitNews::OutExceeded(family, n) => {
@@ -57,7 +58,7 @@ impl PeerTask {
                     };
                     let text = format!("we have more than {} {family} routes for you", limit.max);
                     let fault = Notification::shutdown(subcode, &text);
-                    self.past(family, &limit, fault, "prefix-limit-out");
+                    self.past(family, &limit, fault, Excess::OUT);
                 }
             }
             LimitNews::InRelieved { family, dropped } => {
@@ -71,13 +72,23 @@ impl PeerTask {
         self.changed = true;
     }
 
-    fn past(&mut self, family: Family, limit: &PrefixLimit, fault: Notification, key: &str) {
+    fn past(
+        &mut self,
+        family: Family,
+        limit: &PrefixLimit,
+        fault: Notification,
+        key: &'static str,
+    ) {
         let pause: Option<Duration> = match limit.then {
             LimitAction::Warn | LimitAction::Discard => return,
             LimitAction::Restart(pause) => Some(pause),
             LimitAction::Disable => None,
         };
-        self.held = Some(format!("past its {key} of {} {family} prefixes", limit.max));
+        self.held = Some(Excess {
+            key,
+            family,
+            max: limit.max,
+        });
         let hold = Input::Hold { fault, pause };
         self.session.handle_input(hold, clock::now());
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use godwit_bgp::session::{Session, Waiting};
+use godwit_bgp::session::{self, Session};
 
 use super::{PeerTask, Up};
 use crate::clock;
 use crate::discovery::Discovery;
 use crate::peer::PeerSettings;
-use crate::status::{PeerEvent, PeerStatus, SessionStatus};
+use crate::status::{Excess, PeerEvent, PeerStatus, SessionStatus, Waiting};
 use crate::sync::lock;
 
 impl PeerTask {
@@ -31,7 +31,7 @@ impl PeerTask {
             &self.session,
             self.up.as_ref(),
             self.state_since,
-            self.held.as_deref(),
+            self.held,
             self.discovery.as_deref(),
         ));
         self.view.status.store(Arc::clone(&status));
@@ -44,7 +44,7 @@ pub(super) fn status_of(
     session: &Session,
     up: Option<&Up>,
     state_since: Option<Duration>,
-    held: Option<&str>,
+    held: Option<Excess>,
     discovery: Option<&Discovery>,
 ) -> PeerStatus {
     let negotiated = up.map(|up| &up.negotiated);
@@ -70,6 +70,7 @@ pub(super) fn status_of(
             link: up.link,
         }),
         waiting: session.waiting().map(|w| waiting(w, held)),
+        collision: session.lone_collision().map(clock::wall),
         last_error: session
             .last_error()
             .or_else(|| session.connect_error())
@@ -77,33 +78,16 @@ pub(super) fn status_of(
     }
 }
 
-fn waiting(waiting: Waiting, held: Option<&str>) -> (String, Option<SystemTime>) {
-    let (text, until) = match waiting {
-        Waiting::Start => match held {
-            Some(why) => (format!("`godwit peer enable`: {why}"), None),
-            None => ("`godwit peer enable`".to_owned(), None),
-        },
-        Waiting::Hold { until, failures } => match (held, failures) {
-            (Some(why), _) => (format!("held down: {why}"), Some(until)),
-            (None, 0 | 1) => ("held down after a failure".to_owned(), Some(until)),
-            (None, n) => (
-                format!("held down after {n} failures in a row"),
-                Some(until),
-            ),
-        },
-        Waiting::Answer { until } => {
-            let text = "an answer to the attempt to connect";
-            (text.to_owned(), Some(until))
-        }
-        Waiting::Retry { until, attempts } => {
-            let text = match attempts {
-                0 | 1 => "the next attempt to connect".to_owned(),
-                n => format!("the next attempt to connect, after {n} in vain"),
-            };
-            (text, Some(until))
-        }
-        Waiting::Peer => ("the peer to connect".to_owned(), None),
-        Waiting::Message { until } => ("the peer's next message".to_owned(), until),
+fn waiting(waiting: session::Waiting, held: Option<Excess>) -> (Waiting, Option<SystemTime>) {
+    use session::Waiting as Session;
+    let (waiting, until) = match (waiting, held) {
+        (Session::Start, held) => (Waiting::Enable(held), None),
+        (Session::Hold { until, .. }, Some(excess)) => (Waiting::Pause(excess), Some(until)),
+        (Session::Hold { until, failures }, None) => (Waiting::BackOff(failures), Some(until)),
+        (Session::Answer { until }, _) => (Waiting::Answer, Some(until)),
+        (Session::Retry { until, attempts }, _) => (Waiting::Retry(attempts), Some(until)),
+        (Session::Peer, _) => (Waiting::Neighbour, None),
+        (Session::Message { until }, _) => (Waiting::Message, until),
     };
-    (text, until.map(clock::wall))
+    (waiting, until.map(clock::wall))
 }
