@@ -152,8 +152,17 @@ impl Raw {
         })
     }
 
+    /// A connection of the daemon's, on which nothing has been said.
+    pub fn accepted(stream: TcpStream) -> Raw {
+        Raw::over(stream)
+    }
+
+    pub fn send_open(&mut self, open: &RawOpen) -> io::Result<()> {
+        self.send(OPEN, &open.body())
+    }
+
     fn handshake(&mut self, open: &RawOpen) -> io::Result<()> {
-        self.send(OPEN, &open.body())?;
+        self.send_open(open)?;
         let first = self.read_message(PATIENCE)?;
         if first.kind != OPEN {
             return Err(io::Error::other(format!("no OPEN but {first:?}")));

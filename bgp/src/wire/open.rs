@@ -67,9 +67,6 @@ impl Open {
                 supported,
             ));
         }
-        if matches!(fixed.hold_time, 1 | 2) {
-            return Err(error(open::UNACCEPTABLE_HOLD_TIME));
-        }
         if fixed.router_id == 0 {
             return Err(error(open::BAD_IDENTIFIER));
         }

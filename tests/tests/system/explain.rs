@@ -1,6 +1,8 @@
 //! `godwit peer explain`: each cause as an operator meets it; `godwit route
 //! explain`: why a path lost, and who is told.
 
+mod down;
+
 use godwit_tests::bird::Bird;
 use godwit_tests::godwit::Godwit;
 use godwit_tests::router::{Announce, Neighbour, Router, RouterSpec};

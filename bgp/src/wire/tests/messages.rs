@@ -177,8 +177,6 @@ fn open_faults_have_their_subcode() {
             2,
             &[],
         ),
-        ("hold time 1", with(3, &[0, 1]), 6, &[]),
-        ("hold time 2", with(3, &[0, 2]), 6, &[]),
         ("identifier 0", with(5, &[0, 0, 0, 0]), 3, &[]),
         ("parameter 1", with(9, &[3, 1, 1, 0]), 4, &[]),
         (
