@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_bgp::{Asn, Family, InterfaceName, RouterId, SendPaths};
+use godwit_bgp::{Asn, Family, InterfaceName, RouterId, SendPaths, SessionKind};
+use godwit_policy::import::ImportRules;
 use godwit_policy::route::{PolicyRef, PolicySet, PolicySetSpec, PrefixRange};
 use ipnet::IpNet;
 
@@ -209,6 +210,29 @@ impl PeerConfig {
     /// The lowest TTL or hop limit that the neighbour's packets may arrive with.
     pub fn min_ttl(&self) -> Option<u8> {
         Some(u8::MAX - self.ttl_security?.saturating_sub(1))
+    }
+
+    pub fn kind(&self) -> SessionKind {
+        match (self.external, self.route_reflector_client) {
+            (true, _) => SessionKind::External,
+            (false, true) => SessionKind::InternalClient,
+            (false, false) => SessionKind::Internal,
+        }
+    }
+
+    /// What its routes are held to and given besides policy.
+    pub fn import_rules(&self) -> ImportRules {
+        let path = &self.path;
+        ImportRules {
+            allow_as_in: path.allow_as_in,
+            no_prepend: path.local_as.is_some_and(|local| local.no_prepend),
+            enforce_first_as: path.enforce_first_as,
+            accept_as_set: path.accept_as_set,
+            max_as_path: path.max_as_path_length,
+            role: path.role,
+            blackhole_community: self.blackhole_community,
+            graceful_shutdown: self.graceful_shutdown,
+        }
     }
 
     /// Whether the neighbour is expected on a link of ours: where it is not

@@ -1,4 +1,4 @@
-//! What may pass: routing policy ([`route`]).
+//! What may pass: routing policy ([`route`]), and what comes before it ([`import`]).
 //!
 //! Pure: no sockets, no clock, no runtime.
 #![forbid(unsafe_code)]
@@ -18,4 +18,5 @@
     )
 )]
 
+pub mod import;
 pub mod route;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use godwit_bgp::PathId;
+use godwit_policy::import::Check;
 
 use crate::api::PeerId;
 use crate::interner::AttrId;
@@ -74,20 +75,36 @@ impl Verdict {
     }
 }
 
+impl From<Check> for Verdict {
+    fn from(check: Check) -> Verdict {
+        match check {
+            Check::MaxAsPath => Verdict::PathTooLong,
+            Check::AsSet => Verdict::AsSet,
+            Check::AsLoop => Verdict::AsLoop,
+            Check::FirstAs => Verdict::FirstAs,
+            Check::Role => Verdict::RouteLeak,
+            Check::OriginatorId => Verdict::OriginatorLoop,
+            Check::ClusterList => Verdict::ClusterLoop,
+            Check::NextHop => Verdict::InvalidNextHop,
+            Check::OwnNextHop => Verdict::OwnNextHop,
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Verdict::Accepted => "accepted",
             Verdict::Policy => "rejected by policy",
-            Verdict::AsLoop => "own AS in the AS path",
-            Verdict::OriginatorLoop => "own router id as ORIGINATOR_ID",
-            Verdict::ClusterLoop => "own cluster id in the CLUSTER_LIST",
-            Verdict::OwnNextHop => "next hop is an address of ours",
-            Verdict::InvalidNextHop => "next hop is not a host address",
-            Verdict::FirstAs => "AS path does not begin with the peer's AS",
-            Verdict::AsSet => "AS_SET in the AS path",
-            Verdict::PathTooLong => "AS path too long",
-            Verdict::RouteLeak => "route leak: marked ONLY_TO_CUSTOMER",
+            Verdict::AsLoop => return Check::AsLoop.fmt(f),
+            Verdict::OriginatorLoop => return Check::OriginatorId.fmt(f),
+            Verdict::ClusterLoop => return Check::ClusterList.fmt(f),
+            Verdict::OwnNextHop => return Check::OwnNextHop.fmt(f),
+            Verdict::InvalidNextHop => return Check::NextHop.fmt(f),
+            Verdict::FirstAs => return Check::FirstAs.fmt(f),
+            Verdict::AsSet => return Check::AsSet.fmt(f),
+            Verdict::PathTooLong => return Check::MaxAsPath.fmt(f),
+            Verdict::RouteLeak => return Check::Role.fmt(f),
             Verdict::OverLimit => "over the prefix limit",
         })
     }

@@ -1,6 +1,8 @@
 //! Reading routes, page by page, each a bounded amount of work.
 
 use ::core::time::Duration;
+use std::collections::HashSet;
+use std::net::IpAddr;
 
 use foldhash::quality::RandomState;
 use godwit_bgp::{Family, PathId};
@@ -59,6 +61,12 @@ impl Rib {
             }
         }
         builder.page
+    }
+
+    /// Addresses of our own ends of sessions, which nobody may name as a next
+    /// hop; none of a link alone.
+    pub fn our_addresses(&self) -> &HashSet<IpAddr> {
+        self.imports.own()
     }
 
     /// Whose paths those of this peer are; also while they are being removed.

@@ -37,11 +37,7 @@ impl PeerSettings {
     }
 
     pub fn kind(&self) -> SessionKind {
-        match (self.config.external, self.config.route_reflector_client) {
-            (true, _) => SessionKind::External,
-            (false, true) => SessionKind::InternalClient,
-            (false, false) => SessionKind::Internal,
-        }
+        self.config.kind()
     }
 
     /// Whether the neighbour is expected on a link of ours: where it is not

@@ -5,8 +5,8 @@ use std::num::NonZeroU16;
 
 use godwit_bgp::session::Negotiated;
 use godwit_bgp::{Family, NextHop, SendPaths};
-use godwit_config::{LimitAction, LimitCount, PathConfig, PeerConfig, PrefixLimit};
-use godwit_rib::{Condition, Counted, DefaultOriginate, ExportRules, ImportRules, PeerSpec};
+use godwit_config::{LimitAction, LimitCount, PathConfig, PrefixLimit};
+use godwit_rib::{Condition, Counted, DefaultOriginate, ExportRules, PeerSpec};
 
 use super::settings::PeerSettings;
 use crate::interfaces::Place;
@@ -63,7 +63,7 @@ pub fn peer_spec(
                 policy: default.policy.policy.clone(),
             })
         }),
-        import_rules: import_rules(&settings.config),
+        import_rules: settings.config.import_rules(),
         export_rules: export_rules(&settings.config.path),
     }
 }
@@ -77,20 +77,6 @@ fn prefix_limit(limit: PrefixLimit) -> godwit_rib::PrefixLimit {
             LimitCount::Accepted => Counted::Accepted,
         },
         enforced: limit.then != LimitAction::Warn,
-    }
-}
-
-fn import_rules(config: &PeerConfig) -> ImportRules {
-    let path = &config.path;
-    ImportRules {
-        allow_as_in: path.allow_as_in,
-        no_prepend: path.local_as.is_some_and(|local| local.no_prepend),
-        enforce_first_as: path.enforce_first_as,
-        accept_as_set: path.accept_as_set,
-        max_as_path: path.max_as_path_length,
-        role: path.role,
-        blackhole_community: config.blackhole_community,
-        graceful_shutdown: config.graceful_shutdown,
     }
 }
 

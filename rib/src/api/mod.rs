@@ -6,12 +6,13 @@ pub mod spec;
 
 use godwit_bgp::{Family, NextHop};
 
+pub use godwit_policy::import::ImportRules;
 pub use read::{
     Advertisement, DryRunCounts, DryRunResult, ExplainedPath, Explanation, PathFate, PeerCounters,
     PrefixFilter, Proposal, RouteCursor, RouteEntry, RoutePage, RouteQuery, RouteView, Summary,
     WhyNot,
 };
-pub use rules::{ExportRules, ImportRules};
+pub use rules::ExportRules;
 pub use spec::{
     Aggregate, Counted, DefaultOriginate, Drain, LocalRoute, PeerSpec, PrefixLimit, RibConfig,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use godwit_bgp::attrs::AttrsBuf;
 use godwit_bgp::{Asn, Family, InterfaceName, NextHop, RouterId, SendPaths, SessionKind};
+use godwit_policy::import::Entrance;
 use godwit_policy::route::{Neighbour, PolicyRef};
 use ipnet::IpNet;
 
@@ -119,8 +120,21 @@ pub struct PeerSpec {
 }
 
 impl PeerSpec {
+    /// How its routes of a family come in.
+    pub fn entrance(&self, family: Family) -> Entrance {
+        Entrance {
+            kind: self.kind,
+            local_asn: self.local_asn,
+            own_link_local: self
+                .local_link_local
+                .filter(|_| family == Family::Ipv6Unicast || self.extended_next_hop),
+            weight: self.weight,
+            rules: self.import_rules,
+        }
+    }
+
     /// The peer as policies see it.
-    pub(crate) fn neighbour(&self) -> Arc<Neighbour> {
+    pub fn neighbour(&self) -> Arc<Neighbour> {
         Arc::new(Neighbour {
             address: self.address,
             asn: self.asn,
