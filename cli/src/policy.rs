@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use godwit_config::Trial;
+use godwit_bgp::Family;
+use godwit_config::{Config, Trial};
 use godwit_policy::route::{Direction, Registry};
 use godwit_proto::policy;
 use godwit_proto::v1::{
-    ListPoliciesRequest, Origin, PolicyDirection, ShowPolicyRequest, TestPolicyRequest,
-    TestPolicyResponse, TestRoute,
+    ImportResult, ImportStep, ListPoliciesRequest, Origin, PolicyDirection, ShowPolicyRequest,
+    TestPolicyRequest, TestPolicyResponse, TestRoute,
 };
 use ipnet::IpNet;
 
@@ -38,9 +39,9 @@ pub enum Command {
 pub struct Test {
     #[arg(long, value_parser = prefix)]
     prefix: IpNet,
-    /// Whose policies to ask.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "policy")]
-    peer: Option<IpAddr>,
+    /// Whose policies to ask, and what else import does for its session.
+    #[arg(long, value_name = "PEER", required_unless_present = "policy")]
+    peer: Option<String>,
     /// Ask these instead, in this order.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     policy: Vec<String>,
@@ -50,7 +51,7 @@ pub struct Test {
     /// As it goes out to the peer.
     #[arg(long, group = "direction")]
     export: bool,
-    /// With --export, where the route comes from: a peer's address, `local`,
+    /// With --export, where the route comes from: a peer, `local`,
     /// `aggregate`, `external`, `internal` or `client`.
     #[arg(long, value_name = "WHERE", requires = "export")]
     source: Option<String>,
@@ -70,6 +71,9 @@ pub struct Test {
     community: Vec<String>,
     #[arg(long, value_name = "NUMBER")]
     weight: Option<u32>,
+    /// As RFC 9234 marks it.
+    #[arg(long, value_name = "AS")]
+    only_to_customer: Option<u32>,
     /// Ask this file, without a daemon.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -106,13 +110,14 @@ impl Test {
             local_pref: self.local_pref,
             communities: self.community.clone(),
             weight: self.weight.unwrap_or(0),
+            only_to_customer: self.only_to_customer,
         };
         // A file has no table to take a route from.
         let given = self.is_offline() || self.as_path.is_some() || route != TestRoute::default();
         TestPolicyRequest {
             prefix: self.prefix.to_string(),
             direction: direction as i32,
-            peer: self.peer.map(|a| a.to_string()).unwrap_or_default(),
+            peer: self.peer.clone().unwrap_or_default(),
             policies: self.policy.clone(),
             source: self.source.clone().unwrap_or_default(),
             route: given.then_some(route),
@@ -189,28 +194,32 @@ pub fn offline(test: &Test, out: &mut Out) -> Result<(), Failure> {
     };
     let request = test.message();
     let route = request.route.clone().unwrap_or_default();
-    let nobody: IpAddr = match test.prefix {
-        IpNet::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpNet::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let peer = test.peer.filter(|peer| peer.is_ipv4() == nobody.is_ipv4());
-    let attrs = policy::attributes(&route, peer.unwrap_or(nobody).into())
+    let family = Family::of(&test.prefix.addr());
+    let known = |name: &str| config.trial_peer(name).map_err(Failure::Usage);
+    let peer = test.peer.as_deref().map(known).transpose()?;
+    let next_hop = peer.as_ref().and_then(|peer| peer.next_hop(family));
+    let next_hop = next_hop.unwrap_or_else(|| policy::no_next_hop(family));
+    let attrs = policy::attributes(&route, next_hop)
         .map_err(|(field, why)| Failure::Usage(format!("{field}: {why}")))?;
+    let from = match Config::is_source_word(&request.source) {
+        true => None,
+        false => Some(known(&request.source)?),
+    };
     let trial = Trial {
         prefix: test.prefix,
         direction: match test.export {
             true => Direction::Export,
             false => Direction::Import,
         },
-        peer: test.peer,
+        peer,
         policies: (!test.policy.is_empty()).then(|| test.policy.clone()),
-        source: config
-            .trial_source(&request.source)
-            .map_err(Failure::Usage)?,
+        source: config.trial_source(&request.source, from.as_ref()),
         attrs,
+        has_next_hop: test.next_hop.is_some(),
     };
-    let tried = config.try_policy(&trial).map_err(Failure::Usage)?;
-    let answer = policy::response(&tried.trace, trial.attrs.as_ref(), tried.after.as_ref());
+    let tried = config.try_route(&trial).map_err(Failure::Usage)?;
+    let (before, after) = (trial.attrs.as_ref(), tried.after.as_ref());
+    let answer = policy::response(&tried.steps, &tried.decision, before, after);
     show(&answer, out)
 }
 
@@ -223,7 +232,13 @@ fn show(answer: &TestPolicyResponse, out: &mut Out) -> Result<(), Failure> {
             false => ("rejected", Tone::Bad),
         };
         let verdict = out.paint(tone, verdict);
-        out.line(format!("{verdict} by {}", answer.decided_by))?;
+        let refused = |step: &&ImportStep| step.result() == ImportResult::Refused;
+        let refused = answer.import_steps.iter().find(refused);
+        out.line(match refused {
+            Some(_) => format!("{verdict} before policy: {}", answer.decided_by),
+            None => format!("{verdict} by {}", answer.decided_by),
+        })?;
+        show_import(answer, out)?;
         if !answer.steps.is_empty() {
             out.line("\nrules asked:")?;
         }
@@ -258,4 +273,20 @@ fn show(answer: &TestPolicyResponse, out: &mut Out) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::No),
     }
+}
+
+/// What import does besides policy.
+fn show_import(answer: &TestPolicyResponse, out: &mut Out) -> Result<(), Failure> {
+    if !answer.import_steps.is_empty() {
+        out.line("\nimport:")?;
+    }
+    for step in &answer.import_steps {
+        let said = match step.result() {
+            ImportResult::Passed | ImportResult::Unspecified => "passes: ",
+            ImportResult::Refused => "refused: ",
+            ImportResult::Changed => "sets: ",
+        };
+        out.line(format!("  {:<24} {said}{}", step.name, step.detail))?;
+    }
+    Ok(())
 }

@@ -35,5 +35,5 @@ pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;
 pub use settings::{DefaultSettings, FamilySettings, KeySpans, PeerSettings};
-pub use trial::{Trial, Tried};
+pub use trial::{Trial, TrialPeer, TrialSession, Tried};
 pub use values::{MAX_SEND_PATHS, interface_name};

@@ -26,6 +26,7 @@ named!(
     crate::v1::View,
     crate::v1::Direction,
     crate::v1::PolicyDirection,
+    crate::v1::ImportResult,
     crate::v1::LimitAction,
     crate::v1::BadMessageOutcome,
     crate::v1::FibState,

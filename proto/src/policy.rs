@@ -1,13 +1,19 @@
 //! Tests of a routing policy: from the words of a request to a route, and from
 //! the decision to an answer.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use godwit_bgp::attrs::{AttrsBuf, AttrsRef, Origin as BgpOrigin, SegmentKind, code, flag};
 use godwit_bgp::community::Community;
-use godwit_bgp::{Asn, NextHop};
-use godwit_policy::route::{Then, Trace, TraceResult};
+use godwit_bgp::{Asn, Family, NextHop};
+use godwit_policy::import::{Check, Said, Step};
+use godwit_policy::route::{Outcome, Then, Trace, TraceResult};
 
 use crate::convert::set_communities;
-use crate::v1::{Attributes, Origin, PolicyChange, PolicyStep, TestPolicyResponse, TestRoute};
+use crate::v1::{
+    Attributes, ImportResult, ImportStep, Origin, PolicyChange, PolicyStep, TestPolicyResponse,
+    TestRoute,
+};
 
 /// The attributes that a request gives; an error is the field and why.
 pub fn attributes(route: &TestRoute, next_hop: NextHop) -> Result<AttrsBuf, (String, String)> {
@@ -36,10 +42,21 @@ pub fn attributes(route: &TestRoute, next_hop: NextHop) -> Result<AttrsBuf, (Str
         communities.push(parsed.map_err(|e| field(&name, format!("`{text}` is {e}")))?);
     }
     set_communities(&mut attrs, communities.into_iter());
+    if let Some(asn) = route.only_to_customer {
+        attrs.set_only_to_customer(Asn(asn));
+    }
     let mut local = attrs.as_ref().local();
     local.weight = route.weight;
     attrs.set_local(local);
     Ok(attrs)
+}
+
+/// That of a route for which nobody names one.
+pub fn no_next_hop(family: Family) -> NextHop {
+    match family {
+        Family::Ipv4Unicast => NextHop::V4(Ipv4Addr::UNSPECIFIED),
+        Family::Ipv6Unicast => NextHop::V6(Ipv6Addr::UNSPECIFIED),
+    }
 }
 
 /// "65001 65002 {1,2}" as the value of the attribute.
@@ -85,16 +102,28 @@ fn as_path(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// A decision; `after` is what an accepted route became.
-pub fn response(trace: &Trace, before: AttrsRef<'_>, after: AttrsRef<'_>) -> TestPolicyResponse {
-    let outcome = &trace.outcome;
-    let accepted = outcome.is_accepted();
+/// A decision, or the check that came before it; `after` is what an accepted
+/// route became.
+pub fn response(
+    steps: &[Step],
+    decision: &Result<Trace, Check>,
+    before: AttrsRef<'_>,
+    after: AttrsRef<'_>,
+) -> TestPolicyResponse {
+    let outcome = decision.as_ref().ok().map(|trace| &trace.outcome);
+    let accepted = outcome.is_some_and(Outcome::is_accepted);
+    let next_hop_self = outcome.is_some_and(|outcome| outcome.edits.next_hop_self());
     let (before, after) = (Attributes::from(before), Attributes::from(after));
+    let rules = decision.as_ref().map(|trace| trace.steps.as_slice());
     TestPolicyResponse {
         accepted,
-        decided_by: outcome.rule.to_string(),
-        steps: trace
-            .steps
+        decided_by: match decision {
+            Ok(trace) => trace.outcome.rule.to_string(),
+            Err(check) => check.to_string(),
+        },
+        import_steps: steps.iter().map(import_step).collect(),
+        steps: rules
+            .unwrap_or_default()
             .iter()
             .map(|step| {
                 let (applied, because) = match step.result {
@@ -112,11 +141,23 @@ pub fn response(trace: &Trace, before: AttrsRef<'_>, after: AttrsRef<'_>) -> Tes
             })
             .collect(),
         changes: match accepted {
-            true => changes(&before, &after, outcome.edits.next_hop_self()),
+            true => changes(&before, &after, next_hop_self),
             false => Vec::new(),
         },
         after: accepted.then_some(after),
         before: Some(before),
+    }
+}
+
+fn import_step(step: &Step) -> ImportStep {
+    ImportStep {
+        name: step.name.to_owned(),
+        result: match step.said {
+            Said::Passed => ImportResult::Passed,
+            Said::Refused => ImportResult::Refused,
+            Said::Changed => ImportResult::Changed,
+        } as i32,
+        detail: step.detail.clone(),
     }
 }
 
@@ -165,6 +206,8 @@ fn changes(before: &Attributes, after: &Attributes, next_hop_self: bool) -> Vec<
         false => differ("next-hop", hop(before), hop(after)),
     }
     differ("communities", communities(before), communities(after));
+    let otc = |a: &Attributes| number(a.only_to_customer);
+    differ("only-to-customer", otc(before), otc(after));
     differ("weight", weight(before), weight(after));
     differ(
         "kernel-table",

@@ -1,11 +1,9 @@
 //! Service `RoutePolicy`: reads the configuration that is in force, and for a
 //! route of the table the RIB.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use godwit_bgp::NextHop;
+use godwit_bgp::Family;
 use godwit_bgp::attrs::AttrsBuf;
-use godwit_config::{Config, PeerConfig, PolicyChain, RuleText, Trial};
+use godwit_config::{Config, PeerConfig, PolicyChain, RuleText, Trial, TrialPeer, TrialSession};
 use godwit_policy::route::{Direction, PolicySet, RuleSpec, Then};
 use godwit_proto::{policy, v1};
 use godwit_rib::{PathFate, PeerId};
@@ -14,6 +12,8 @@ use tonic::{Code, Request, Response, Status};
 
 use super::error;
 use crate::control::Control;
+use crate::peer::PeerName;
+use crate::status::SessionStatus;
 
 #[derive(Debug)]
 pub struct Service {
@@ -27,40 +27,85 @@ impl Service {
 
     /// The attributes of a route of the table: as received from a peer, or as
     /// let in; from nobody: the best.
-    async fn known(
-        &self,
-        prefix: IpNet,
-        from: Option<IpAddr>,
-        received: bool,
-    ) -> Result<AttrsBuf, Status> {
-        let rib = self.control.rib();
-        let found = rib.query(move |rib| {
-            let story = rib.explain(prefix)?;
-            let path = story.paths.iter().find(|path| match from {
-                Some(address) => {
-                    path.peer != PeerId::LOCAL
-                        && rib.peer_spec(path.peer).map(|spec| spec.address) == Some(address)
-                }
-                None => matches!(path.fate, PathFate::Best(_)),
-            })?;
-            match received {
-                true => Some(path.received.clone()),
-                false => path
-                    .accepted
-                    .clone()
-                    .or_else(|| (path.peer == PeerId::LOCAL).then(|| path.received.clone())),
+    async fn known(&self, prefix: IpNet, from: &str, received: bool) -> Result<AttrsBuf, Status> {
+        let peer = match from {
+            "" => None,
+            name => Some(self.session(error::peer_name("peer", name)?)),
+        };
+        let found = match peer {
+            // A peer without a session has no route.
+            Some(None) => None,
+            peer => {
+                let peer = peer.flatten();
+                let found = self.control.rib().query(move |rib| {
+                    let story = rib.explain(prefix)?;
+                    let path = story.paths.iter().find(|path| match peer {
+                        Some(id) => path.peer == id,
+                        None => matches!(path.fate, PathFate::Best(_)),
+                    })?;
+                    match received {
+                        true => Some(path.received.clone()),
+                        false => path.accepted.clone().or_else(|| {
+                            (path.peer == PeerId::LOCAL).then(|| path.received.clone())
+                        }),
+                    }
+                });
+                found.await?
             }
-        });
-        found.await?.ok_or_else(|| {
+        };
+        found.ok_or_else(|| {
             let of = match (from, received) {
-                (Some(peer), true) => format!(" from {peer}"),
-                (Some(peer), false) => format!(" let in from {peer}"),
-                (None, _) => String::new(),
+                ("", _) => String::new(),
+                (peer, true) => format!(" from {peer}"),
+                (peer, false) => format!(" let in from {peer}"),
             };
             let text = format!(
                 "no route to {prefix}{of}; give its attributes to test one that is not there"
             );
             error::because(Code::NotFound, "NO_SUCH_ROUTE", text)
+        })
+    }
+
+    fn session(&self, name: PeerName) -> Option<PeerId> {
+        let status = self.control.peer(name)?.status();
+        status.session.as_ref()?.rib_id()
+    }
+
+    /// A peer as it runs, else as the file has it.
+    async fn peer(
+        &self,
+        field: &'static str,
+        name: &str,
+        family: Family,
+    ) -> Result<TrialPeer, Status> {
+        let Some(view) = self.control.peer(error::peer_name(field, name)?) else {
+            let config = &self.control.loaded().config;
+            let found = config.trial_peer(name);
+            return found.map_err(|why| error::bad_field(field, why));
+        };
+        let status = view.status();
+        let id = status.session.as_ref().and_then(SessionStatus::rib_id);
+        let session = match id {
+            None => None,
+            Some(id) => {
+                let asked = self.control.rib().query(move |rib| {
+                    let spec = rib.peer_spec(id)?;
+                    Some(TrialSession {
+                        neighbour: spec.neighbour(),
+                        entrance: spec.entrance(family),
+                        own_next_hop: spec.own_next_hop[family.index()],
+                        router_id: rib.config().router_id,
+                        cluster_id: rib.config().cluster_id,
+                        own: rib.our_addresses().clone(),
+                    })
+                });
+                asked.await?
+            }
+        };
+        Ok(TrialPeer {
+            address: status.address,
+            config: status.config.clone(),
+            session,
         })
     }
 }
@@ -112,22 +157,34 @@ impl v1::route_policy_server::RoutePolicy for Service {
         let request = request.into_inner();
         let config = &self.control.loaded().config;
         let prefix = error::prefix("prefix", &request.prefix)?;
+        let family = Family::of(&prefix.addr());
         let peer = match request.peer.as_str() {
             "" => None,
-            text => Some(error::address("peer", text)?),
+            name => Some(self.peer("peer", name, family).await?),
         };
         let direction = match request.direction() {
             v1::PolicyDirection::Export => Direction::Export,
             v1::PolicyDirection::Unspecified | v1::PolicyDirection::Import => Direction::Import,
         };
-        let source = config.trial_source(&request.source);
-        let source = source.map_err(|why| error::bad_field("source", why))?;
+        // Names of peers are known here, words there.
+        let from = match Config::is_source_word(&request.source) {
+            true => None,
+            false => Some(self.peer("source", &request.source, family).await?),
+        };
         let attrs = match &request.route {
-            Some(route) => policy::attributes(route, next_hop(peer, prefix))
-                .map_err(|(field, why)| error::bad_field(field, why))?,
-            None if direction == Direction::Import => self.known(prefix, peer, true).await?,
+            Some(route) => {
+                let next_hop = peer.as_ref().and_then(|peer| peer.next_hop(family));
+                policy::attributes(
+                    route,
+                    next_hop.unwrap_or_else(|| policy::no_next_hop(family)),
+                )
+                .map_err(|(field, why)| error::bad_field(field, why))?
+            }
+            None if direction == Direction::Import => {
+                self.known(prefix, &request.peer, true).await?
+            }
             None => {
-                let from = source.neighbour.as_ref().map(|peer| peer.address);
+                let from = from.as_ref().map_or("", |_| &request.source);
                 self.known(prefix, from, false).await?
             }
         };
@@ -136,26 +193,18 @@ impl v1::route_policy_server::RoutePolicy for Service {
             direction,
             peer,
             policies: (!request.policies.is_empty()).then_some(request.policies),
-            source,
+            source: config.trial_source(&request.source, from.as_ref()),
             attrs,
+            has_next_hop: request.route.is_none_or(|route| !route.next_hop.is_empty()),
         };
-        let tried = config.try_policy(&trial);
-        let tried = tried.map_err(|why| error::bad_field("peer", why))?;
+        let tried = config.try_route(&trial);
+        let tried = tried.map_err(|why| error::bad_field("policies", why))?;
         Ok(Response::new(policy::response(
-            &tried.trace,
+            &tried.steps,
+            &tried.decision,
             trial.attrs.as_ref(),
             tried.after.as_ref(),
         )))
-    }
-}
-
-/// Of a route that names none: the peer it is from.
-fn next_hop(peer: Option<IpAddr>, prefix: IpNet) -> NextHop {
-    match (peer, prefix) {
-        (Some(peer), IpNet::V4(_)) if peer.is_ipv4() => peer.into(),
-        (Some(peer), IpNet::V6(_)) if peer.is_ipv6() => peer.into(),
-        (_, IpNet::V4(_)) => NextHop::V4(Ipv4Addr::UNSPECIFIED),
-        (_, IpNet::V6(_)) => NextHop::V6(Ipv6Addr::UNSPECIFIED),
     }
 }
 

@@ -48,5 +48,6 @@ mod roles;
 mod session;
 mod special;
 mod transport;
+mod trial;
 mod two_octet;
 mod unnumbered;
