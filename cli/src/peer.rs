@@ -129,6 +129,12 @@ pub struct Add {
     /// As `9s`; 0s: no keepalives.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     hold_time: Option<Duration>,
+    /// Between keepalives; a third of the hold time where absent.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    keepalive: Option<Duration>,
+    /// Between attempts to connect.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    connect_retry: Option<Duration>,
     /// How long it may take nothing of what we send (RFC 9687).
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     send_hold_time: Option<Duration>,
@@ -351,6 +357,8 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         passive: add.passive.then_some(true),
         disabled: add.disabled.then_some(true),
         hold_time: span("hold-time", add.hold_time)?,
+        keepalive: span("keepalive", add.keepalive)?,
+        connect_retry: span("connect-retry", add.connect_retry)?,
         refresh_timeout: span("refresh-timeout", add.refresh_timeout)?,
         send_hold_time: span("send-hold-time", add.send_hold_time)?,
         local_address: add.local_address.clone().unwrap_or_default(),
