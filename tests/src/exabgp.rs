@@ -61,6 +61,19 @@ impl Exabgp {
         heard.iter().filter(|event| which(event)).count() as u64
     }
 
+    /// The attributes of the last announcement of a prefix, as it tells them.
+    pub fn attributes(&self, prefix: &str) -> Option<Value> {
+        let heard = self.heard(None);
+        let updates = heard.iter().rev();
+        updates
+            .map(|event| &event["neighbor"]["message"]["update"])
+            .find(|update| {
+                let announced = values(&update["announce"]).flat_map(values);
+                announced.flat_map(prefixes).any(|one| one == prefix)
+            })
+            .map(|update| update["attribute"].clone())
+    }
+
     /// What its neighbours announce now, by prefix.
     fn table(&self) -> BTreeMap<String, Seen> {
         let mut table = BTreeMap::new();

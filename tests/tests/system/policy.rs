@@ -1,6 +1,8 @@
 //! Routing policy as the neighbours notice it: what it sets is what they see,
 //! what they send is what it matches.
 
+mod kernel;
+
 use godwit_tests::router::{Announce, Router};
 use godwit_tests::wait_for;
 
