@@ -1,4 +1,8 @@
-//! What the fuzz targets check. `bgp/tests/corpus.rs` includes the same file
-//! and replays the corpus with it on a stable compiler.
+//! What the fuzz targets check, a file for each crate that they are about. That
+//! crate's `tests/corpus.rs` includes it too, with [`replay`], and runs it over
+//! the corpus on a stable compiler.
 
 pub mod checks;
+pub mod neighbours;
+pub mod patterns;
+pub mod replay;

@@ -38,6 +38,31 @@ pub enum Heard {
     Solicitation,
 }
 
+impl Heard {
+    /// A message as it came in a packet with this hop limit; `None`: it is to be
+    /// ignored (RFC 4861 §6.1.1 and §6.1.2). The kernel has checked the checksum.
+    pub fn read(message: &[u8], from: Ipv6Addr, hop_limit: Option<u8>) -> Option<Heard> {
+        if hop_limit != Some(HOP_LIMIT) {
+            return None;
+        }
+        match message {
+            [ADVERTISEMENT, 0, _, _, _, _, high, low, rest @ ..]
+                if from.is_unicast_link_local() =>
+            {
+                let options = rest.get(8..)?;
+                are_options(options).then_some(Heard::Advertisement {
+                    from,
+                    lifetime: u16::from_be_bytes([*high, *low]),
+                })
+            }
+            [SOLICITATION, 0, _, _, _, _, _, _, options @ ..] => {
+                are_options(options).then_some(Heard::Solicitation)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A raw ICMPv6 socket that passes nothing but router discovery on one
 /// interface, and never waits.
 #[derive(Debug)]
@@ -65,7 +90,7 @@ impl RouterSocket {
         let mut buffer = [0; READ];
         let (length, from, hop_limit) = sys::receive(self.fd.as_fd(), &mut buffer)?;
         let message = buffer.get(..length).unwrap_or_default();
-        Ok(read(message, from, hop_limit))
+        Ok(Heard::read(message, from, hop_limit))
     }
 
     /// Tells all on the link that a router is here, whom hosts are not to take
@@ -143,26 +168,6 @@ fn put_link_address(message: &mut Vec<u8>, hardware: &[u8]) {
     }
 }
 
-/// RFC 4861 §6.1.1 and §6.1.2; the kernel has checked the checksum.
-fn read(message: &[u8], from: Ipv6Addr, hop_limit: Option<u8>) -> Option<Heard> {
-    if hop_limit != Some(HOP_LIMIT) {
-        return None;
-    }
-    match message {
-        [ADVERTISEMENT, 0, _, _, _, _, high, low, rest @ ..] if from.is_unicast_link_local() => {
-            let options = rest.get(8..)?;
-            are_options(options).then_some(Heard::Advertisement {
-                from,
-                lifetime: u16::from_be_bytes([*high, *low]),
-            })
-        }
-        [SOLICITATION, 0, _, _, _, _, _, _, options @ ..] => {
-            are_options(options).then_some(Heard::Solicitation)
-        }
-        _ => None,
-    }
-}
-
 /// Lengths are in units of eight octets, and none is zero.
 fn are_options(mut options: &[u8]) -> bool {
     while let [_, length, ..] = options {
@@ -195,19 +200,22 @@ mod tests {
 
     #[test]
     fn an_advertisement_tells_its_sender() {
-        assert_eq!(read(&advertisement(&[]), FROM, Some(255)), HEARD);
+        assert_eq!(Heard::read(&advertisement(&[]), FROM, Some(255)), HEARD);
         let options = [1, 1, 2, 0, 0, 0, 0, 1, 5, 1, 0, 0, 0, 0, 5, 220];
-        assert_eq!(read(&advertisement(&options), FROM, Some(255)), HEARD);
+        assert_eq!(
+            Heard::read(&advertisement(&options), FROM, Some(255)),
+            HEARD
+        );
     }
 
     #[test]
     fn what_may_come_from_beyond_the_link_is_ignored() {
         for hop_limit in [None, Some(254), Some(1)] {
-            assert_eq!(read(&advertisement(&[]), FROM, hop_limit), None);
+            assert_eq!(Heard::read(&advertisement(&[]), FROM, hop_limit), None);
         }
         for from in ["2001:db8::1", "::", "::1", "ff02::1"] {
             let from = from.parse().unwrap();
-            assert_eq!(read(&advertisement(&[]), from, Some(255)), None);
+            assert_eq!(Heard::read(&advertisement(&[]), from, Some(255)), None);
         }
     }
 
@@ -220,16 +228,16 @@ mod tests {
         other_code[1] = 1;
         let short = advertisement(&[])[..15].to_vec();
         for message in [empty_option, cut_option, half_option, other_code, short] {
-            assert_eq!(read(&message, FROM, Some(255)), None, "{message:?}");
+            assert_eq!(Heard::read(&message, FROM, Some(255)), None, "{message:?}");
         }
     }
 
     #[test]
     fn a_host_without_an_address_may_solicit() {
         let solicitation = [133, 0, 0, 0, 0, 0, 0, 0];
-        let heard = read(&solicitation, Ipv6Addr::UNSPECIFIED, Some(255));
+        let heard = Heard::read(&solicitation, Ipv6Addr::UNSPECIFIED, Some(255));
         assert_eq!(heard, Some(Heard::Solicitation));
-        assert_eq!(read(&solicitation[..7], FROM, Some(255)), None);
+        assert_eq!(Heard::read(&solicitation[..7], FROM, Some(255)), None);
     }
 
     #[test]
@@ -247,11 +255,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_ignored(mut message: Vec<u8>, kind in 133..=134u8) {
-            read(&message, FROM, Some(255));
+            Heard::read(&message, FROM, Some(255));
             if let Some(first) = message.first_mut() {
                 *first = kind;
             }
-            read(&message, FROM, Some(255));
+            Heard::read(&message, FROM, Some(255));
         }
     }
 }

@@ -42,6 +42,8 @@ fn main() -> std::io::Result<()> {
         &[4, 0, 1, 0, 90, 1, 1, 1, 1, 3, 1, 1, 0],
     )?;
 
+    others(&corpus)?;
+
     let mut stream = BytesMut::from(&open[..]);
     stream.extend_from_slice(&keepalive());
     for as4 in [true, false] {
@@ -86,7 +88,52 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Patterns with what they are held against, and messages of router discovery.
+fn others(corpus: &Path) -> std::io::Result<()> {
+    let path = [
+        [1, 0, 0, 0xfd, 0xe9],
+        [1, 0, 0, 0xfd, 0xea],
+        [0, 0, 0, 0xfd, 0xeb],
+    ];
+    for (name, text) in [
+        ("through", "_65001_"),
+        ("ends", "^65001 .* 65003$"),
+        ("empty", "^$"),
+        ("counts", "^.{1,3}$"),
+        ("classes", "64512-65534 [65001 65010-65019]+ [^65001]?"),
+        ("groups", "^65001 ((65002|65003)* 65010{2,}|65003$)"),
+        ("digits", "65[0-9]+"),
+    ] {
+        let data = [text.as_bytes(), b"\n", path.as_flattened()].concat();
+        write(corpus, "as_path", name, &data)?;
+    }
+    let carried = [[0xfc, 0, 0, 100], [0xff, 0xff, 2, 0x9a], [0, 0, 0, 0]];
+    for (name, text) in [
+        ("exact", "64512:100"),
+        ("named", "blackhole"),
+        ("ranges", "64512:100-199"),
+        ("wild", "*:666"),
+        ("large", "64512:*:*"),
+        ("extended", "rt:64512:1-9"),
+        ("ipv6", "rt:[2001:db8::1]:7"),
+        ("bandwidth", "bandwidth:64512:125000000"),
+        ("regex", "/^64512:1..$/"),
+    ] {
+        let data = [text.as_bytes(), b"\n", carried.as_flattened()].concat();
+        write(corpus, "community", name, &data)?;
+    }
+    // The first octet: from a neighbour on the link.
+    let advertisement = [0x0a, 134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let options = [1, 1, 2, 0, 0, 0, 0, 1, 5, 1, 0, 0, 0, 0, 5, 220];
+    let solicitation = [0x0a, 133, 0, 0, 0, 0, 0, 0, 0];
+    write(corpus, "router", "bare", &advertisement)?;
+    let with_options = [&advertisement[..], &options].concat();
+    write(corpus, "router", "options", &with_options)?;
+    write(corpus, "router", "solicitation", &solicitation)
+}
+
 fn write(corpus: &Path, target: &str, name: &str, data: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(corpus.join(target))?;
     fs::write(corpus.join(target).join(name), data)
 }
 
