@@ -27,13 +27,16 @@ pub fn span(span: Duration) -> Option<prost_types::Duration> {
 
 /// Families that are set in the message; none: none was named.
 pub fn families(field: &str, numbers: &[i32]) -> Result<Vec<Family>, tonic::Status> {
-    let known = |(i, n): (usize, &i32)| {
-        v1::Family::try_from(*n)
-            .ok()
-            .and_then(v1::Family::known)
-            .ok_or_else(|| super::error::bad_field(format!("{field}[{i}]"), "no such family"))
-    };
+    let known = |(i, n): (usize, &i32)| family(&format!("{field}[{i}]"), *n);
     numbers.iter().enumerate().map(known).collect()
+}
+
+/// The family of a field that has one.
+pub fn family(field: &str, number: i32) -> Result<Family, tonic::Status> {
+    let known = v1::Family::try_from(number).ok();
+    known
+        .and_then(v1::Family::known)
+        .ok_or_else(|| super::error::bad_field(field, "no such family"))
 }
 
 /// A peer as it stands; `counters` are the RIB's, while its session is up.

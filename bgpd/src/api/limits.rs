@@ -32,10 +32,10 @@ pub fn put(
 ) -> Result<(), Status> {
     for (i, limits) in all.iter().enumerate() {
         let field = format!("peer.limits[{i}]");
-        let family = convert::families(&format!("{field}.family"), &[limits.family])?;
-        let settings = family
-            .first()
-            .and_then(|family| families.get_mut(family.index())?.as_mut())
+        let family = convert::family(&format!("{field}.family"), limits.family)?;
+        let settings = families
+            .get_mut(family.index())
+            .and_then(Option::as_mut)
             .ok_or_else(|| {
                 error::bad_field(format!("{field}.family"), "is not in peer.families")
             })?;

@@ -27,7 +27,7 @@ pub(super) fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
     limits::put(&spec.limits, &mut families)?;
     for (i, message) in spec.add_path.iter().enumerate() {
         let field = format!("peer.add_path[{i}]");
-        let family = convert::families(&format!("{field}.family"), &[message.family])?[0];
+        let family = convert::family(&format!("{field}.family"), message.family)?;
         match &mut families[family.index()] {
             Some(family) => family.add_path = Some(add_path(message, &field)?),
             None => {
@@ -415,7 +415,7 @@ mod tests {
             seconds: -1,
             nanos: 0,
         };
-        let wrong: [(&str, Spoil); 15] = [
+        let wrong: [(&str, Spoil); 16] = [
             ("peer.address", |s| s.address = "10.0.0.300".into()),
             ("peer.remote_as", |s| s.remote_as = "0".into()),
             ("peer.port", |s| s.port = Some(65536)),
@@ -436,6 +436,9 @@ mod tests {
             ("peer.add_path[1].send", |s| {
                 s.families = vec![IPV4];
                 s.add_path = vec![family(IPV4, "all"), family(IPV4, "most")];
+            }),
+            ("peer.limits[0].family", |s| {
+                s.limits = vec![v1::FamilyLimits::default()];
             }),
             ("peer.limits[0].family", |s| {
                 s.limits = vec![v1::FamilyLimits {
