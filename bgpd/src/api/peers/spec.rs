@@ -205,6 +205,7 @@ mod tests {
                     asn: 64999,
                     no_prepend: true,
                     replace_as: true,
+                    dual_as: true,
                 }),
                 allow_as_in: Some(2),
                 as_override: Some(true),
