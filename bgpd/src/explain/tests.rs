@@ -235,7 +235,7 @@ fn every_cause_has_its_reason_first() {
                         arrived: 64,
                         least: 255,
                     },
-                ))
+                ));
             }),
         ),
         (

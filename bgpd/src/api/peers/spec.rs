@@ -429,10 +429,10 @@ mod tests {
             ("peer.keepalive", |s| s.keepalive = Some(BELOW)),
             ("peer.connect_retry", |s| s.connect_retry = Some(BELOW)),
             ("peer.add_path[0].family", |s| {
-                s.add_path = vec![family(IPV4, "")]
+                s.add_path = vec![family(IPV4, "")];
             }),
             ("peer.add_path[0].family", |s| {
-                s.add_path = vec![family(99, "")]
+                s.add_path = vec![family(99, "")];
             }),
             ("peer.add_path[1].send", |s| {
                 s.families = vec![IPV4];
