@@ -3,24 +3,19 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpStream};
-use std::path::Path;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use godwit_tests::raw::{Raw, RawOpen, UPDATE, frame};
+use godwit_tests::raw::{Raw, UPDATE};
 use godwit_tests::table::Table;
-use godwit_tests::{Host, Lab, wait_for_every};
 
-use crate::speaker::{ASN, Job, Speaker};
+use crate::speaker::{Job, Policies, Speaker};
+use crate::tester::{Parts, Scene, TICK, full_table, messages, prefixes, send_all, until};
 
-const FULL: usize = 970_000;
 const REFLECTED: usize = 100_000;
-const PATIENCE: Duration = Duration::from_secs(180);
-/// Less than what the counts are read to.
-const TICK: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
@@ -73,6 +68,9 @@ impl Load {
         let job = Job {
             reflect: matches!(self, Load::Reflect { .. }),
             kernel: self == Load::ToOneAndKernel,
+            hold_time: 240,
+            policies: Policies::Accept,
+            keeps_received: false,
         };
         if job.kernel && speaker == Speaker::Frr {
             return None;
@@ -82,49 +80,32 @@ impl Load {
             Load::FourTimesTheTable => (4, 1),
             Load::Reflect { clients } => (1, clients),
         };
-        let table = self.table();
+        let table = match self {
+            Load::Reflect { .. } => Table::generate(false, REFLECTED, 1),
+            _ => full_table(),
+        };
         let prefixes = table.prefixes().len();
-        let lab = Lab::new();
-        let (us, them) = (lab.host("us"), lab.host("them"));
-        lab.link(&us, &["10.0.0.1/16"], &them, &["10.0.0.2/16"]);
-        for range in ["10.0.16.0/24", "10.0.32.0/24"] {
-            them.ip(&["route", "add", "local", range, "dev", "lo"]);
-        }
-        let mut daemon = speaker.start(&us, job);
-
-        let asn = |n: u32| if job.reflect { ASN } else { n };
+        let mut scene = Scene::start(speaker, job);
         let received: Vec<(Raw, Arc<Tally>)> = (1..=receivers)
             .map(|n| {
-                let raw = session(&them, Ipv4Addr::new(10, 0, 32, n), asn(ASN + 100));
+                let raw = scene.receiver(n);
                 let tally = Tally::of(raw.stream(), senders > 1);
                 (raw, tally)
             })
             .collect();
         let sending: Vec<(Raw, Vec<u8>)> = (1..=senders)
             .map(|n| {
-                let address = Ipv4Addr::new(10, 0, 16, n);
-                let number = asn(ASN + u32::from(n));
-                let raw = session(&them, address, number);
+                let (raw, bytes) = scene.sender(n, &table);
                 // What comes back is read, so that nobody waits for us.
                 let _ = Tally::of(raw.stream(), false);
-                (raw, announcements(&table, address, number, job.reflect))
+                (raw, bytes)
             })
             .collect();
+        let us = scene.us.clone();
         let empty = us.kernel_route_count(false);
 
         let start = Instant::now();
-        let sending: Vec<Raw> = sending
-            .into_iter()
-            .map(|(mut raw, bytes)| {
-                thread::spawn(move || {
-                    raw.send_bytes(&bytes).expect("the session stays up");
-                    raw
-                })
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|thread| thread.join().expect("a sender ends well"))
-            .collect();
+        let sending = send_all(sending);
         until("the table at every receiver", TICK, || {
             received.iter().all(|(_, tally)| tally.held() == prefixes)
         });
@@ -136,8 +117,8 @@ impl Load {
             });
             start.elapsed()
         });
-        let processor = daemon.cpu_seconds();
-        let peak_kib = daemon.peak_rss_kib();
+        let processor = scene.daemon.cpu_seconds();
+        let peak_kib = scene.daemon.peak_rss_kib();
 
         let start = Instant::now();
         drop(sending);
@@ -150,7 +131,7 @@ impl Load {
             });
         }
         let withdrawn = start.elapsed();
-        daemon.terminate();
+        scene.daemon.terminate();
         Some(Outcome {
             complete,
             kernel,
@@ -159,34 +140,6 @@ impl Load {
             peak_kib,
         })
     }
-
-    fn table(self) -> Table {
-        match (self, std::env::var_os("GODWIT_TABLE4")) {
-            (Load::Reflect { .. }, _) => Table::generate(false, REFLECTED, 1),
-            (_, Some(path)) => Table::read(Path::new(&path)).unwrap_or_else(|e| panic!("{e}")),
-            (_, None) => Table::generate(false, FULL, 1),
-        }
-    }
-}
-
-fn until(what: &str, tick: Duration, mut done: impl FnMut() -> bool) {
-    wait_for_every(tick, PATIENCE, what, || done().then_some(()));
-}
-
-fn session(host: &Host, address: Ipv4Addr, asn: u32) -> Raw {
-    let mut open = RawOpen::new(asn, &address.to_string());
-    open.ipv6 = false;
-    Raw::establish(host, &address.to_string(), "10.0.0.1", &open)
-}
-
-fn announcements(table: &Table, next_hop: Ipv4Addr, asn: u32, internal: bool) -> Vec<u8> {
-    let unused = next_hop.to_ipv6_mapped();
-    let bodies = if internal {
-        table.updates_internal(next_hop, unused)
-    } else {
-        table.updates(asn, next_hop, unused)
-    };
-    bodies.iter().flat_map(|b| frame(UPDATE, b)).collect()
 }
 
 /// How many IPv4 prefixes a receiver holds.
@@ -211,15 +164,11 @@ impl Tally {
             while let Ok(n @ 1..) = stream.read(&mut chunk) {
                 buffer.extend_from_slice(&chunk[..n]);
                 let mut at = 0;
-                while let Some(header) = buffer.get(at..at + 19) {
-                    let len = usize::from(u16::from_be_bytes([header[16], header[17]]));
-                    let Some(message) = buffer.get(at..at + len) else {
-                        break;
-                    };
-                    if message[18] == UPDATE {
-                        held.update(&message[19..]);
+                for (kind, body) in messages(&buffer) {
+                    at = body.end;
+                    if kind == UPDATE {
+                        held.update(&buffer[body]);
                     }
-                    at += len;
                 }
                 buffer.drain(..at);
             }
@@ -232,11 +181,8 @@ impl Tally {
     }
 
     fn update(&self, body: &[u8]) {
-        let field = |at: usize| usize::from(u16::from_be_bytes([body[at], body[at + 1]]));
-        let withdrawn = field(0);
-        let attributes = field(2 + withdrawn);
-        let gone = prefixes(&body[2..2 + withdrawn]);
-        let come = prefixes(&body[4 + withdrawn + attributes..]);
+        let parts = Parts::of(body);
+        let (gone, come) = (prefixes(parts.withdrawn), prefixes(parts.announced));
         match &self.known {
             Some(known) => {
                 let mut known = known.lock().expect("no reader panicked");
@@ -252,17 +198,4 @@ impl Tally {
             }
         }
     }
-}
-
-/// IPv4 NLRI, each as its length above its address. Bare numbers, because the
-/// receivers share the processors with what they measure.
-fn prefixes(mut bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    std::iter::from_fn(move || {
-        let (&length, rest) = bytes.split_first()?;
-        let octets = usize::from(length.div_ceil(8));
-        let mut address = [0; 4];
-        address[..octets].copy_from_slice(&rest[..octets]);
-        bytes = &rest[octets..];
-        Some(u64::from(length) << 32 | u64::from(u32::from_be_bytes(address)))
-    })
 }
