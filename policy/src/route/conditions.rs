@@ -168,7 +168,7 @@ impl Conditions {
             return Some(key);
         }
         if !self.communities.is_empty()
-            && (view.communities()).any(|c| self.communities.contains(c)) == wanted
+            && self.communities.contains_any(view.communities()) == wanted
         {
             return Some("community");
         }

@@ -97,9 +97,19 @@ impl Amount {
 
 /// Few or ten thousand numbers: sorted, disjoint ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct NumberSet(Box<[NumberRange]>);
+pub(super) struct NumberSet {
+    ranges: Box<[NumberRange]>,
+    /// How many ranges begin before each stretch of `1 << shift` numbers, which
+    /// are counted from the begin of the first range: leaves few to search.
+    /// Empty where there are few anyway.
+    before: Box<[u32]>,
+    shift: u32,
+}
 
 impl NumberSet {
+    /// Up to so many are searched without help.
+    const FEW: usize = 8;
+
     pub fn new(mut ranges: Vec<NumberRange>) -> NumberSet {
         ranges.sort_unstable();
         let mut merged: Vec<NumberRange> = Vec::with_capacity(ranges.len());
@@ -111,16 +121,76 @@ impl NumberSet {
                 _ => merged.push(range),
             }
         }
-        NumberSet(merged.into())
+        let mut set = NumberSet {
+            ranges: merged.into(),
+            ..NumberSet::default()
+        };
+        if let [first, .., last] = &*set.ranges
+            && set.ranges.len() > Self::FEW
+        {
+            // About as many stretches as ranges.
+            let (base, span) = (first.min, last.min - first.min);
+            let bits = usize::BITS - set.ranges.len().leading_zeros();
+            let shift = (u32::BITS - span.leading_zeros()).saturating_sub(bits);
+            let begins = |range: &NumberRange| (range.min - base) >> shift;
+            let before = |stretch| set.ranges.partition_point(|range| begins(range) < stretch);
+            set.before = (0..=(span >> shift) + 1)
+                .map(|stretch| before(stretch) as u32)
+                .collect();
+            set.shift = shift;
+        }
+        set
     }
 
     pub fn contains(&self, number: u32) -> bool {
-        let after = self.0.partition_point(|range| range.min <= number);
-        let around = after.checked_sub(1).and_then(|at| self.0.get(at));
+        let from_first = |first: &NumberRange| number.checked_sub(first.min);
+        let Some(offset) = self.ranges.first().and_then(from_first) else {
+            return false;
+        };
+        let all = self.ranges.len();
+        let bound = |at: usize| self.before.get(at).map_or(all, |n| *n as usize);
+        let stretch = (offset >> self.shift) as usize;
+        let (from, to) = match self.before.is_empty() {
+            true => (0, all),
+            false => (bound(stretch), bound(stretch + 1)),
+        };
+        let within = self.ranges.get(from..to).unwrap_or_default();
+        let after = from + within.partition_point(|range| range.min <= number);
+        let around = after.checked_sub(1).and_then(|at| self.ranges.get(at));
         around.is_some_and(|range| number <= range.max)
     }
 
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ranges.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_set_holds_what_any_of_its_ranges_holds(
+            begins in prop::collection::vec((0..40u32, 0..4u32, prop::bool::ANY), 0..40),
+            scale in prop::sample::select(vec![1, 3, 1000, 100_000_000]),
+            probes in prop::collection::vec((0..44u32, 0..3u32), 40),
+        ) {
+            let ranges: Vec<NumberRange> = begins
+                .into_iter()
+                .map(|(begin, length, to_the_end)| NumberRange {
+                    min: begin * scale,
+                    max: if to_the_end && begin > 38 { u32::MAX } else { begin * scale + length },
+                })
+                .collect();
+            let set = NumberSet::new(ranges.clone());
+            for (at, offset) in probes {
+                let number = (at.saturating_mul(scale)).saturating_add(offset);
+                let expected = ranges.iter().any(|range| range.contains(number));
+                prop_assert_eq!(set.contains(number), expected, "{}", number);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Sets of prefixes with ranges of lengths, compiled to one binary search.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
@@ -152,8 +153,10 @@ pub struct PrefixSet {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Pieces<A> {
-    /// First address of each piece, ascending; lower addresses match nothing.
-    starts: Box<[A]>,
+    /// First address of each piece, ascending (lower addresses match nothing),
+    /// and where its lengths stand.
+    pieces: Box<[(A, u32)]>,
+    /// Few in most sets: each different one once.
     lengths: Box<[Lengths]>,
     /// How many pieces begin below each value of the leading bits, about as many
     /// values as pieces: leaves few to search.
@@ -163,7 +166,7 @@ struct Pieces<A> {
 impl<A> Default for Pieces<A> {
     fn default() -> Self {
         Pieces {
-            starts: Box::default(),
+            pieces: Box::default(),
             lengths: Box::default(),
             buckets: Box::default(),
         }
@@ -280,13 +283,23 @@ impl<A: Bits> Pieces<A> {
         while !open.is_empty() {
             close(&mut pieces, &mut open);
         }
-        let starts: Box<[A]> = pieces.iter().map(|p| p.0).collect();
-        let bits = Self::bucket_bits(starts.len());
-        let below = |value: usize| starts.partition_point(|start| start.leading(bits) < value);
+        let mut lengths = Vec::new();
+        let mut known = HashMap::new();
+        let mut place = |of: Lengths| {
+            *known.entry(of).or_insert_with(|| {
+                lengths.push(of);
+                lengths.len() as u32 - 1
+            })
+        };
+        let pieces: Box<[(A, u32)]> = (pieces.into_iter())
+            .map(|(start, lengths)| (start, place(lengths)))
+            .collect();
+        let bits = Self::bucket_bits(pieces.len());
+        let below = |value: usize| pieces.partition_point(|piece| piece.0.leading(bits) < value);
         Pieces {
             buckets: (0..=1 << bits).map(|value| below(value) as u32).collect(),
-            lengths: pieces.iter().map(|p| p.1).collect(),
-            starts,
+            lengths: lengths.into(),
+            pieces,
         }
     }
 
@@ -295,14 +308,15 @@ impl<A: Bits> Pieces<A> {
     }
 
     fn contains(&self, first: A, len: u8) -> bool {
-        let bucket = first.leading(Self::bucket_bits(self.starts.len()));
+        let bucket = first.leading(Self::bucket_bits(self.pieces.len()));
         let bound = |at: usize| self.buckets.get(at).map_or(0, |n| *n as usize);
         let (from, to) = (bound(bucket), bound(bucket + 1));
-        let within = self.starts.get(from..to).unwrap_or_default();
-        let index = from + within.partition_point(|start| *start <= first);
+        let within = self.pieces.get(from..to).unwrap_or_default();
+        let index = from + within.partition_point(|piece| piece.0 <= first);
         index
             .checked_sub(1)
-            .and_then(|i| self.lengths.get(i))
+            .and_then(|i| self.pieces.get(i))
+            .and_then(|(_, lengths)| self.lengths.get(*lengths as usize))
             .is_some_and(|lengths| lengths.contains(len))
     }
 }
@@ -327,8 +341,8 @@ impl PrefixSet {
     /// Whether any prefix of the family is in the set.
     pub fn has_family(&self, family: Family) -> bool {
         match family {
-            Family::Ipv4Unicast => !self.v4.starts.is_empty(),
-            Family::Ipv6Unicast => !self.v6.starts.is_empty(),
+            Family::Ipv4Unicast => !self.v4.pieces.is_empty(),
+            Family::Ipv6Unicast => !self.v6.pieces.is_empty(),
         }
     }
 

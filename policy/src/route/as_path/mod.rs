@@ -43,6 +43,8 @@ pub struct AsPathPattern {
     text: Arc<str>,
     program: Arc<Program>,
     plain: Option<Plain>,
+    /// A number that every path has that it matches.
+    required: Option<u32>,
 }
 
 /// What a pattern of the commonest forms asks for.
@@ -51,6 +53,8 @@ enum Plain {
     Contains(u32),
     First(u32),
     Last(u32),
+    /// The first, anything or nothing, and the last.
+    Ends(u32, u32),
     Exactly(Vec<u32>),
 }
 
@@ -111,6 +115,7 @@ impl FromStr for AsPathPattern {
             text: text.into(),
             program: Arc::new(Program::compile(&node)?),
             plain: node.plain(),
+            required: node.required(),
         })
     }
 }

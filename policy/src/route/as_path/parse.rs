@@ -319,6 +319,21 @@ impl Node {
         }
     }
 
+    /// A number without which no path is matched, if there is one: the last,
+    /// because more paths have their beginning in common than their end.
+    pub fn required(&self) -> Option<u32> {
+        match self {
+            Node::Concat(items) => items.iter().rev().find_map(Node::required),
+            Node::Either(branches) => {
+                let mut all = branches.iter().map(Node::required);
+                let first = all.next().flatten()?;
+                all.all(|one| one == Some(first)).then_some(first)
+            }
+            Node::Repeat { node, min: 1.., .. } => node.required(),
+            one => one.one(),
+        }
+    }
+
     /// The form that a table look-up answers, if it is one.
     pub fn plain(&self) -> Option<Plain> {
         let any = Node::Repeat {
@@ -347,6 +362,11 @@ impl Node {
             && *last == any
         {
             (items, to_end) = (rest, false);
+        }
+        if let ([first, between, last], true, true) = (items, from_start, to_end)
+            && *between == any
+        {
+            return Some(Plain::Ends(first.one()?, last.one()?));
         }
         let numbers: Vec<u32> = items.iter().map(Node::one).collect::<Option<_>>()?;
         match (numbers.as_slice(), from_start, to_end) {

@@ -1,6 +1,8 @@
 //! Patterns as nondeterministic automata, all of whose states are followed at
 //! once (Thompson): no backtracking.
 
+use smallvec::SmallVec;
+
 use super::super::number::NumberSet;
 use super::parse::{AsPathPatternError, Node};
 use super::{Position, Positions};
@@ -184,17 +186,17 @@ impl Program {
 
 /// Those that wait for the next position.
 struct States {
-    list: Vec<usize>,
-    seen: Vec<bool>,
-    stack: Vec<usize>,
+    list: SmallVec<[usize; 16]>,
+    seen: SmallVec<[bool; 64]>,
+    stack: SmallVec<[usize; 16]>,
 }
 
 impl States {
     fn new(count: usize) -> States {
         States {
-            list: Vec::new(),
-            seen: vec![false; count],
-            stack: Vec::new(),
+            list: SmallVec::new(),
+            seen: SmallVec::from_elem(false, count),
+            stack: SmallVec::new(),
         }
     }
 

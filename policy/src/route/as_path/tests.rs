@@ -171,13 +171,32 @@ fn a_hostile_path_costs_linear_time() {
 #[test]
 fn common_forms_are_looked_up_in_tables() {
     for plain in [
-        "_1_", "1", "^1", "^1_", "1$", "^1 2 3$", "^$", ".* 1 .*", "^.* 1$", "^1 .*$",
+        "_1_", "1", "^1", "^1_", "1$", "^1 2 3$", "^$", ".* 1 .*", "^.* 1$", "^1 .*$", "^1 .* 2$",
     ] {
         let pattern: AsPathPattern = plain.parse().unwrap();
         assert!(pattern.plain.is_some(), "{plain}");
     }
     let pattern: AsPathPattern = "^1 . 2$".parse().unwrap();
     assert!(pattern.plain.is_none());
+}
+
+#[test]
+fn patterns_are_set_apart_by_a_number_that_they_require() {
+    for (pattern, required) in [
+        ("^1 .* 2$", Some(2)),
+        ("1 [3 4]", Some(1)),
+        ("1 (2|3) .", Some(1)),
+        ("^(1 2|3 2)$", Some(2)),
+        ("^1 2+ .$", Some(2)),
+        ("^1 2* .$", Some(1)),
+        ("^1 (2 3)? .$", Some(1)),
+        ("^(1|2) .$", None),
+        ("[^1] .", None),
+        ("^.{3}$", None),
+    ] {
+        let parsed: AsPathPattern = pattern.parse().unwrap();
+        assert_eq!(parsed.required, required, "{pattern}");
+    }
 }
 
 proptest! {
@@ -190,7 +209,7 @@ proptest! {
 
     #[test]
     fn tables_and_automata_agree(
-        text in "\\^?(\\.\\* )?[1-3]( [1-3]| \\.\\*| \\.){0,2}\\$?",
+        text in "\\^?(\\.\\* )?[1-3]( [1-3]\\+?| [1-3]\\*| \\(1\\|2\\)| \\.\\*| \\.){0,3}\\$?",
         asns in prop::collection::vec(1..4u32, 0..5),
     ) {
         finds(&text, &asns);

@@ -2,6 +2,7 @@
 //! expressions; and sets of thousands of them.
 
 mod pattern;
+mod regexes;
 mod set;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! One pattern over communities.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use godwit_bgp::community::{Community, ExtCommunity, Ipv6ExtCommunity};
+use godwit_bgp::community::{Community, ExtCommunity, Ipv6ExtCommunity, well_known};
 use regex::bytes::{Regex, RegexBuilder};
+use smallvec::SmallVec;
 
 use super::super::NumberRange;
 
@@ -74,7 +75,7 @@ const NAMED: [&str; 7] = [
 ];
 
 /// Compiled, in bytes: enough for what people write, and no more.
-const REGEX_SIZE: usize = 1 << 18;
+pub(super) const REGEX_SIZE: usize = 1 << 18;
 
 impl CommunityRegex {
     fn new(text: &str) -> Result<CommunityRegex, CommunityPatternError> {
@@ -94,17 +95,39 @@ impl CommunityRegex {
             .map_err(|e| CommunityPatternError::Regex(message(e)))
     }
 
+    pub(super) fn text(&self) -> &str {
+        self.0.as_str()
+    }
+
     fn finds(&self, community: Community) -> bool {
-        if self.0.is_match(community.to_string().as_bytes()) {
-            return true;
-        }
-        match community {
-            Community::Standard(c) => {
-                let numbers = format!("{}:{}", c.0 >> 16, c.0 & 0xffff);
-                self.0.is_match(numbers.as_bytes())
-            }
-            _ => false,
-        }
+        any_text(community, |text| self.0.is_match(text))
+    }
+}
+
+/// Asks about the community's text; of one with a name, about that and its
+/// numbers.
+pub(super) fn any_text(community: Community, found: impl Fn(&[u8]) -> bool) -> bool {
+    let mut text = Text::default();
+    let named = match community {
+        Community::Standard(c) => well_known::name(c.0),
+        _ => None,
+    };
+    // Writing into memory does not fail.
+    let _ = match community {
+        Community::Standard(c) => write!(text, "{}:{}", c.0 >> 16, c.0 & 0xffff),
+        other => write!(text, "{other}"),
+    };
+    named.is_some_and(|name| found(name.as_bytes())) || found(&text.0)
+}
+
+/// The longest text of a community fits.
+#[derive(Default)]
+struct Text(SmallVec<[u8; 64]>);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -150,6 +173,14 @@ impl CommunityPattern {
 }
 
 impl Administrator {
+    /// Whether it is a single one.
+    pub(super) const fn is_one(&self) -> bool {
+        match self {
+            Administrator::As(range) => range.is_one(),
+            Administrator::V4(_) | Administrator::V6(_) => true,
+        }
+    }
+
     fn contains(self, one: Administrator) -> bool {
         match (self, one) {
             (Administrator::As(range), Administrator::As(asn)) => range.contains(asn.min),
@@ -159,7 +190,7 @@ impl Administrator {
 }
 
 /// The sub-type, administrator and number of a community that has them.
-fn parts(community: Community) -> Option<(u8, Administrator, u32)> {
+pub(super) fn parts(community: Community) -> Option<(u8, Administrator, u32)> {
     match community {
         Community::Extended(ExtCommunity([kind, sub, value @ ..])) => {
             let [a, b, c, d, e, f] = value;

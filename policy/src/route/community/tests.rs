@@ -89,6 +89,75 @@ fn wildcards_ranges_and_expressions_of_each_kind() {
     }
 }
 
+/// A set looks patterns up by what they are; asked one by one they say the same.
+#[test]
+fn a_set_of_all_kinds_holds_what_any_pattern_holds() {
+    let texts = [
+        "64512:100",
+        "64512:1:2",
+        "rt:64512:7",
+        "no-export",
+        "64513:*",
+        "64514:100-199",
+        "*:666",
+        "*:700-799",
+        "64520-64529:*",
+        "64530-64539:1-9",
+        "64512:*:*",
+        "64513:1-9:*",
+        "1-5:*:*",
+        "1-5:7:*",
+        "rt:64513:*",
+        "rt:64514:1-9",
+        "soo:10.0.0.1:*",
+        "rt:[2001:db8::1]:*",
+        "rt:1-5:*",
+        "soo:*:7",
+        "color:*",
+        "/^64512:1..$/",
+        "/^no-/",
+        "/:3:/",
+    ];
+    let patterns: Vec<CommunityPattern> = texts.iter().map(|t| t.parse().unwrap()).collect();
+    let set = CommunitySet::new(&patterns);
+    let numbers = [
+        0, 1, 3, 5, 6, 7, 9, 10, 99, 100, 150, 199, 200, 666, 700, 799, 800,
+    ];
+    let firsts = [
+        0, 1, 5, 6, 64511, 64512, 64513, 64514, 64520, 64529, 64530, 64539, 65535,
+    ];
+    let mut asked = Vec::new();
+    for a in firsts {
+        for n in numbers {
+            for text in [
+                format!("{a}:{n}"),
+                format!("rt:{a}:{n}"),
+                format!("soo:{a}:{n}"),
+                format!("{a}:{n}:3"),
+                format!("{a}:3:{n}"),
+            ] {
+                asked.push(text);
+            }
+        }
+    }
+    for n in numbers {
+        asked.push(format!("soo:10.0.0.1:{n}"));
+        asked.push(format!("soo:10.0.0.2:{n}"));
+        asked.push(format!("rt:[2001:db8::1]:{n}"));
+        asked.push(format!("rt:[2001:db8::2]:{n}"));
+        asked.push(format!("color:{n}"));
+    }
+    for text in asked
+        .iter()
+        .map(String::as_str)
+        .chain(["no-export", "no-peer", "blackhole"])
+    {
+        let community = text.parse().unwrap();
+        let expected = patterns.iter().any(|p| p.matches(community));
+        assert_eq!(set.contains(community), expected, "{text}");
+    }
+}
+
 #[test]
 fn what_is_no_pattern_is_an_error() {
     for text in [
