@@ -116,7 +116,8 @@ impl Raw {
         Raw::over(stream)
     }
 
-    fn over(stream: TcpStream) -> Raw {
+    /// Over a connection on which nothing has been said.
+    pub fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP socket");
         stream
             .set_write_timeout(Some(PATIENCE))
@@ -150,11 +151,6 @@ impl Raw {
             raw.handshake(open).ok()?;
             Some(raw)
         })
-    }
-
-    /// A connection of the daemon's, on which nothing has been said.
-    pub fn accepted(stream: TcpStream) -> Raw {
-        Raw::over(stream)
     }
 
     pub fn send_open(&mut self, open: &RawOpen) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Routing policy as the neighbours notice it: what it sets is what they see,
 //! what they send is what it matches.
 
-mod kernel;
+mod effects;
 
 use godwit_tests::router::{Announce, Router};
 use godwit_tests::wait_for;

@@ -126,7 +126,7 @@ fn a_collision_with_a_connection_that_only_they_know() {
     let found = wait_for("the collision to be told", || {
         if let Ok((stream, _)) = listener.accept() {
             stream.set_nonblocking(false).expect("a socket");
-            let mut raw = Raw::accepted(stream);
+            let mut raw = Raw::over(stream);
             raw.expect_message(OPEN);
             raw.send(NOTIFICATION, &[6, 7]).expect("it is open");
             taken.push(raw);

@@ -1,5 +1,5 @@
-//! What policy says of the kernel's route, as the kernel has it; and ways of a
-//! next hop, as neighbours on one subnet see them.
+//! What policy sets where others than a peer's table show it: the kernel's
+//! routes, next hops on a shared subnet, communities of RFC 5701.
 
 use godwit_tests::bird::Bird;
 use godwit_tests::exabgp::Exabgp;
