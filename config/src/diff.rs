@@ -386,6 +386,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         multipath_relax,
         link_bandwidth,
         update_delay,
+        establish_wait,
         max_paths_external,
         max_paths_internal,
         connection_rate,
@@ -434,6 +435,11 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         (
             "[router] update-delay",
             *update_delay != router.update_delay,
+            Scope::Daemon,
+        ),
+        (
+            "[router] establish-wait",
+            *establish_wait != router.establish_wait,
             Scope::Daemon,
         ),
         ("[[aggregate]]", old.aggregate != new.aggregate, Scope::Live),

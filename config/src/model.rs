@@ -53,6 +53,8 @@ pub struct RouterConfig {
     pub link_bandwidth: bool,
     /// Zero: nothing is held back.
     pub update_delay: Duration,
+    /// Of that, what peers have to become Established.
+    pub establish_wait: Duration,
     pub max_paths_external: u16,
     pub max_paths_internal: u16,
     /// New connections a second from one address; 0: no limit.

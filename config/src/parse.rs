@@ -151,7 +151,18 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
     let listen = listeners(&table);
     let hour = Duration::from_secs(3600);
     let delay = values::duration_within(Duration::ZERO, hour);
-    let update_delay = table.plain("update-delay", delay);
+    let update_delay = table.plain("update-delay", &delay).unwrap_or_default();
+    let establish_wait = table.value("establish-wait", &delay);
+    if let Some(wait) = &establish_wait
+        && *wait.get_ref() > update_delay
+    {
+        let problem = Problem::new(
+            "`establish-wait` is longer than `update-delay`",
+            "it is a part of that time: make it shorter, or `update-delay` longer",
+        );
+        let problem = problem.at(wait.span()).label("longer");
+        table.problems().push(problem);
+    }
     let bandwidth = values::word(&[("use", true), ("ignore", false)]);
     let link_bandwidth = table.plain("link-bandwidth", bandwidth);
     Some(RouterConfig {
@@ -161,7 +172,8 @@ fn router(root: &Table<'_>) -> Option<RouterConfig> {
         cluster_id,
         multipath_relax: relax.unwrap_or(false),
         link_bandwidth: link_bandwidth.unwrap_or(true),
-        update_delay: update_delay.unwrap_or_default(),
+        update_delay,
+        establish_wait: establish_wait.map_or(update_delay, |wait| wait.into_inner()),
         max_paths_external: external,
         max_paths_internal: internal,
         connection_rate: connection_rate.unwrap_or(10),

@@ -155,6 +155,12 @@ pub(crate) static ROUTER: Section = Section {
             "After a start, hold back everything that would be announced until every configured peer has sent its End-of-RIB, at most this long, to `\"1h\"`: for reflectors, that they don't announce a choice from half of the routes. What is received goes into the kernel all the same.",
         ),
         key(
+            "establish-wait",
+            "duration",
+            "`update-delay`",
+            "Of that time, how long sessions have to come up, at most all of it: a peer that is not Established by then is not waited for.",
+        ),
+        key(
             "max-paths",
             "1 to 256",
             "`16`",

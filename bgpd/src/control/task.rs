@@ -6,7 +6,7 @@ mod reload;
 mod restraint;
 mod revisions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,12 +75,26 @@ pub(crate) struct ControlTask {
     withdraw_at: Option<Instant>,
     /// Until when updates are held back after the start.
     held_until: Option<Instant>,
+    /// When it is found out whose routes they wait for.
+    awaits_at: Option<Instant>,
+    /// Whose: those that were Established by then; before that, everybody's.
+    awaited: Option<BTreeSet<PeerName>>,
 }
 
 struct Peer {
     settings: PeerSettings,
     entry: Entry,
     task: task::Id,
+}
+
+impl Peer {
+    /// Its End-of-RIB of every family has come.
+    fn has_told_all(&self) -> bool {
+        self.entry.view.status().session.as_ref().is_some_and(|s| {
+            let mut families = Family::ALL.into_iter().filter(|f| s.negotiated.has(*f));
+            families.all(|f| s.end_of_rib(f))
+        })
+    }
 }
 
 /// Why the task ended.
@@ -120,6 +134,8 @@ impl ControlTask {
             sweep_at,
             withdraw_at: None,
             held_until: None,
+            awaits_at: None,
+            awaited: None,
         }
     }
 
@@ -146,6 +162,7 @@ impl ControlTask {
             let or_later = |at: Option<Instant>| at.unwrap_or_else(|| Instant::now() + SWEEP_AFTER);
             let sweep_at = or_later(self.sweep_at);
             let (withdraw_at, held_until) = (or_later(self.withdraw_at), or_later(self.held_until));
+            let awaits_at = or_later(self.awaits_at);
             let confirm_at = or_later(self.confirm_at);
             tokio::select! {
                 command = self.inputs.commands.recv() => match command {
@@ -166,6 +183,9 @@ impl ControlTask {
                 () = sleep_until(withdraw_at), if self.withdraw_at.is_some() => self.withdraw_all(),
                 () = sleep_until(held_until), if self.held_until.is_some() => {
                     self.release_updates("no End-of-RIB from some peer");
+                }
+                () = sleep_until(awaits_at), if self.awaits_at.is_some() => {
+                    self.await_established();
                 }
                 () = sleep_until(sweep_at), if self.sweep_at.is_some() => {
                     info!("no End-of-RIB from some peer: sweeping unclaimed kernel routes now");
@@ -375,28 +395,19 @@ impl ControlTask {
 
     fn end_of_rib(&mut self, address: PeerName, family: Family) {
         info!(peer = %address, %family, "End-of-RIB received");
-        let waiting = self.sweep_at.is_some() || self.held_until.is_some();
-        if waiting && self.all_converged() {
-            self.release_updates("every configured peer has sent its End-of-RIB");
-            if self.sweep_at.is_some() {
-                info!("every configured peer has sent its End-of-RIB");
-                self.sweep();
-            }
+        if self.held_until.is_some() {
+            self.release_if_complete();
+        }
+        if self.sweep_at.is_some() && self.expected().all(|(_, peer)| peer.has_told_all()) {
+            info!("every configured peer has sent its End-of-RIB");
+            self.sweep();
         }
     }
 
-    /// Every peer of the file that is not disabled has told us all it has.
-    fn all_converged(&self) -> bool {
-        let mut configured = self
-            .peers
-            .values()
-            .filter(|p| p.settings.origin == PeerOrigin::File && !p.settings.disabled);
-        configured.all(|p| {
-            p.entry.view.status().session.as_ref().is_some_and(|s| {
-                let mut families = Family::ALL.into_iter().filter(|f| s.negotiated.has(*f));
-                families.all(|f| s.end_of_rib(f))
-            })
-        })
+    /// The peers of the file that are not disabled.
+    fn expected(&self) -> impl Iterator<Item = (&PeerName, &Peer)> {
+        let of_file = |p: &Peer| p.settings.origin == PeerOrigin::File && !p.settings.disabled;
+        self.peers.iter().filter(move |(_, peer)| of_file(peer))
     }
 
     fn sweep(&mut self) {

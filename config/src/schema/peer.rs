@@ -51,7 +51,7 @@ static PEER_ONLY: &[Key] = &[
         "limit",
         "1 to 30000",
         "`1000`",
-        "Neighbours of a `range` at most; more are refused with Cease/Connection Rejected.",
+        "Neighbours of a `range` at most, each range by itself: no key of a group. More are refused with Cease/Connection Rejected.",
     ),
     planned("interface"),
 ];

@@ -138,6 +138,15 @@ fn a_router_id_may_not_be_zero() {
 }
 
 #[test]
+fn peers_can_not_have_longer_to_come_up_than_updates_are_held_back() {
+    router_says(
+        "update-delay = '1m'\nestablish-wait = '61s'",
+        &["longer than `update-delay`", "make it shorter"],
+    );
+    router_says("establish-wait = '1s'", &["longer than `update-delay`"]);
+}
+
+#[test]
 fn listeners_are_checked() {
     router_says(
         "listen = ['::1:179x']",

@@ -402,3 +402,73 @@ fn on_stop_remove_takes_all_of_ours_and_nothing_else() {
     let nexthops = lab.us_host.ip(&["nexthop", "show"]);
     assert!(!nexthops.contains("proto 103"), "{nexthops}");
 }
+
+const HEAD: &str = r#"
+[router]
+asn = 64512
+router-id = "10.0.0.1"
+multipath-relax = true
+"#;
+
+/// Three external and three internal neighbours on one link, of which any three
+/// are of equal merit.
+fn six_neighbours(max_paths: &str) -> String {
+    let mut text = format!("{HEAD}{max_paths}\n");
+    for n in 2..8 {
+        let kind = if n < 5 { "external" } else { "internal" };
+        text += &format!(
+            "[[peer]]\naddress = \"10.0.0.{n}\"\nremote-as = \"{kind}\"\npassive = true\n\
+             import = [\"accept-all\"]\nexport = [\"reject-all\"]\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn a_route_has_at_most_as_many_hops_as_max_paths_of_its_kind() {
+    let lab = Lab::new();
+    let (us_host, them) = (lab.host("us"), lab.host("them"));
+    let theirs: Vec<String> = (2..8).map(|n| format!("10.0.0.{n}/24")).collect();
+    let theirs: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    lab.link(&us_host, &["10.0.0.1/24"], &them, &theirs);
+    let us = Godwit::start(&us_host, &six_neighbours(""));
+    let mut sessions = Vec::new();
+    for n in 2..8 {
+        let local = format!("10.0.0.{n}");
+        let asn = if n < 5 { 65000 + n } else { 64512 };
+        let mut raw = Raw::establish(&them, &local, "10.0.0.1", &RawOpen::new(asn, &local));
+        let mut all = vec![attrs::origin(0)];
+        let prefix = if n < 5 {
+            all.push(attrs::as_path(&[asn, 65100]));
+            "10.50.0.0/24"
+        } else {
+            all.push(attrs::as_path(&[65100]));
+            "10.60.0.0/24"
+        };
+        all.push(attrs::next_hop(local.parse().expect("an address")));
+        if n >= 5 {
+            all.push(attrs::local_pref(100));
+        }
+        raw.send_update(&attrs::update(&[], &all, &[net(prefix)]));
+        sessions.push(raw);
+    }
+    let wait = |external: &[&str], internal: &[&str]| {
+        for (prefix, wanted) in [("10.50.0.0/24", external), ("10.60.0.0/24", internal)] {
+            wait_for(&format!("{prefix} in the kernel by {wanted:?}"), || {
+                (hops(&us_host, prefix) == wanted).then_some(())
+            });
+        }
+    };
+    let external = ["10.0.0.2", "10.0.0.3", "10.0.0.4"];
+    let internal = ["10.0.0.5", "10.0.0.6", "10.0.0.7"];
+    wait(&external, &internal);
+    let reload = |max_paths| us.reload(&six_neighbours(max_paths));
+    reload("max-paths = 2");
+    wait(&external[..2], &internal[..2]);
+    reload("max-paths-external = 1");
+    wait(&external[..1], &internal);
+    reload("max-paths = 1\nmax-paths-internal = 3");
+    wait(&external[..1], &internal);
+    reload("max-paths = 3\nmax-paths-internal = 1");
+    wait(&external, &internal[..1]);
+}

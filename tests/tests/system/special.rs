@@ -439,8 +439,26 @@ fn after_a_start_updates_wait_for_all_peers() {
     });
     let status = lab.us.cli(&["status"]).unwrap_or_else(|text| text);
     assert!(status.contains("updates are held back"), "{status}");
-    raw.send(UPDATE, &[0, 0, 0, 0]).expect("the session is up");
-    raw.send_update(&attrs::update(&[], &[attrs::mp_unreach_ipv6(&[])], &[]));
+    ends_of_rib(&mut raw);
     gets(&lab.frr, "10.3.0.0/24");
     gets(&lab.bird, "10.9.1.0/24");
+}
+
+fn ends_of_rib(raw: &mut Raw) {
+    raw.send(UPDATE, &[0, 0, 0, 0]).expect("the session is up");
+    raw.send_update(&attrs::update(&[], &[attrs::mp_unreach_ipv6(&[])], &[]));
+}
+
+#[test]
+fn a_peer_that_does_not_come_up_is_not_waited_for() {
+    let delays = "update-delay = \"10m\"\nestablish-wait = \"15s\"\n";
+    let absent = "[[peer]]\naddress = \"10.0.0.9\"\nremote-as = 65009\n\
+        import = [\"accept-all\"]\nexport = [\"accept-all\"]\n";
+    let lab = Switched::start(delays, absent);
+    ends_of_rib(&mut lab.raw());
+    let status = lab.us.cli(&["status"]).unwrap_or_else(|text| text);
+    assert!(status.contains("updates are held back"), "{status}");
+    let lab = lab.established();
+    wait_for("BIRD's route here", || lab.best("10.3.0.0/24"));
+    gets(&lab.frr, "10.3.0.0/24");
 }

@@ -1,6 +1,7 @@
 //! What keeps our routes from peers on purpose: an operator who drains the
 //! router, and the time after a start in which half of the routes are missing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,7 @@ use godwit_rib::Drain;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::ControlTask;
+use super::{ControlTask, Peer};
 use crate::control::{ControlError, DrainStatus, Restraint};
 
 impl ControlTask {
@@ -81,6 +82,8 @@ impl ControlTask {
             "holding updates back until every peer has sent its End-of-RIB"
         );
         self.held_until = Some(Instant::now() + delay);
+        let wait = self.shared.started.router.establish_wait;
+        self.awaits_at = (wait < delay).then(|| Instant::now() + wait);
         let restraint = Restraint {
             held_until: Some(SystemTime::now() + delay),
             ..Restraint::clone(&self.shared.restraint.load())
@@ -89,10 +92,36 @@ impl ControlTask {
         self.shared.rib.command(|rib| rib.hold_updates(true));
     }
 
+    /// Peers have had their time to come up: who is not Established now is not
+    /// waited for.
+    pub(super) fn await_established(&mut self) {
+        self.awaits_at = None;
+        let up = |peer: &Peer| peer.entry.view.status().session.is_some();
+        let (up, down): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.expected().partition(|(_, peer)| up(peer));
+        for peer in down.keys() {
+            info!(%peer, "not Established: its routes are not waited for");
+        }
+        self.awaited = Some(up.into_keys().copied().collect());
+        self.release_if_complete();
+    }
+
+    /// Lets updates go where all have told what they have that are waited for.
+    pub(super) fn release_if_complete(&mut self) {
+        let awaited = |name| self.awaited.as_ref().is_none_or(|set| set.contains(name));
+        let complete = (self.expected().filter(|(name, _)| awaited(name)))
+            .all(|(_, peer)| peer.has_told_all());
+        if complete {
+            self.release_updates("every peer that is waited for has sent its End-of-RIB");
+        }
+    }
+
     pub(super) fn release_updates(&mut self, why: &str) {
         if self.held_until.take().is_none() {
             return;
         }
+        self.awaits_at = None;
+        self.awaited = None;
         info!("{why}: letting updates go");
         let restraint = Restraint {
             held_until: None,
