@@ -16,10 +16,10 @@ use crate::path::{Path, Paths, Verdict};
 use crate::peers::Peers;
 use crate::presence::{PRESENT, Presence, WITH_PATH};
 use crate::ring::{Mark, Ring};
-use crate::slab::NONE;
+use crate::slab::{NONE, Queue};
 
 /// A destination without paths, in line to be freed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Grave {
     pub mark: Mark,
     /// Since when nothing but what was sent out by then can name it; as long as
@@ -64,8 +64,8 @@ pub struct Core {
     pub peers: Peers,
     pub ring: Ring,
     /// Destinations that wait for a decision.
-    pub dirty: VecDeque<Mark>,
-    pub graves: VecDeque<Grave>,
+    pub dirty: Queue<Mark>,
+    pub graves: Queue<Grave>,
     /// Somebody wants to know of every change of paths, not only of the best.
     pub watch_paths: bool,
     pub presence: Presence,
@@ -84,8 +84,8 @@ impl Core {
             attrs,
             peers: Peers::default(),
             ring: Ring::default(),
-            dirty: VecDeque::new(),
-            graves: VecDeque::new(),
+            dirty: Queue::default(),
+            graves: Queue::default(),
             watch_paths: false,
             presence: Presence::default(),
             path_count: [0; 2],

@@ -165,7 +165,7 @@ impl FibView {
             self.walk = Some(Mark::FIRST);
         }
         let end = out.len() + max;
-        let mut budget = max.saturating_mul(16);
+        let mut budget = max.saturating_mul(4);
         while let Some(mut at) = self.walk
             && out.len() < end
         {
@@ -182,11 +182,13 @@ impl FibView {
                 Err(None) => self.walk = None,
             }
         }
-        while out.len() < end && self.cursor < limit {
+        // Also what changes nothing for the kernel takes its time.
+        while out.len() < end && self.cursor < limit && budget > 0 {
             let Some(mark) = core.ring.at(self.cursor) else {
                 break;
             };
             self.cursor += 1;
+            budget -= 1;
             core.passed(mark);
             self.process(mark, out, core);
         }

@@ -1,12 +1,12 @@
 //! The ring of changed destinations, appended to by decisions and read by the
 //! kernel's view, the update groups and the taps, each at its own pace.
 
-use std::collections::VecDeque;
-
 use godwit_bgp::Family;
 
+use crate::slab::Queue;
+
 /// A destination of either family. Ordered: all of IPv4 before IPv6, by id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(u32);
 
 const V6: u32 = 1 << 31;
@@ -65,7 +65,7 @@ const MAX_BEHIND: usize = 2 << 20;
 /// ever appended.
 #[derive(Debug, Default)]
 pub struct Ring {
-    entries: VecDeque<Mark>,
+    entries: Queue<Mark>,
     begin: u64,
 }
 
@@ -103,17 +103,14 @@ impl Ring {
     #[inline]
     pub fn at(&self, cursor: u64) -> Option<Mark> {
         let i = cursor.checked_sub(self.begin)?;
-        self.entries.get(i as usize).copied()
+        self.entries.at(i as usize)
     }
 
     /// All readers are at this position or after it.
     pub fn trim(&mut self, cursor: u64) {
         let n = cursor.saturating_sub(self.begin) as usize;
-        self.entries.drain(..n.min(self.entries.len()));
+        self.entries.drop_front(n);
         self.begin = self.begin.max(cursor);
-        if self.entries.capacity() > 1 << 16 && self.entries.len() < self.entries.capacity() / 8 {
-            self.entries.shrink_to(self.entries.capacity() / 2);
-        }
     }
 }
 

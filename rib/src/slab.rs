@@ -1,6 +1,7 @@
 //! Storage that grows in chunks and never moves: a doubling `Vec` would need
 //! half as much again while it grows, and copy a full table in one go.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
@@ -78,6 +79,77 @@ impl<T> fmt::Debug for Chunked<T> {
     }
 }
 
+/// A queue that grows and shrinks in chunks: a full table passes through it, and
+/// is not copied for that.
+pub struct Queue<T> {
+    chunks: VecDeque<Box<[T; CHUNK]>>,
+    /// Place of the first item in the first chunk.
+    begin: usize,
+    len: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Queue {
+            chunks: VecDeque::new(),
+            begin: 0,
+            len: 0,
+        }
+    }
+}
+
+impl<T: Copy + Default> Queue<T> {
+    pub fn push_back(&mut self, item: T) {
+        let at = self.begin + self.len;
+        if at >> SHIFT == self.chunks.len() {
+            self.chunks.push_back(chunk());
+        }
+        self.chunks[at >> SHIFT][at & MASK] = item;
+        self.len += 1;
+    }
+
+    pub fn pop_front(&mut self) -> Option<T> {
+        let item = self.at(0)?;
+        self.drop_front(1);
+        Some(item)
+    }
+
+    #[inline]
+    pub fn at(&self, i: usize) -> Option<T> {
+        let at = self.begin + i;
+        (i < self.len).then(|| self.chunks[at >> SHIFT][at & MASK])
+    }
+
+    /// Takes the first `n` out, or all.
+    pub fn drop_front(&mut self, n: usize) {
+        let n = n.min(self.len);
+        self.begin += n;
+        self.len -= n;
+        // The last one stays for what comes next.
+        while self.begin >= CHUNK && self.chunks.len() > 1 {
+            self.chunks.pop_front();
+            self.begin -= CHUNK;
+        }
+        if self.len == 0 {
+            self.begin = 0;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Queue({})", self.len)
+    }
+}
+
 /// A sparse array of small values by id: chunks exist where something other
 /// than the default was written.
 pub struct Sparse<T> {
@@ -127,6 +199,34 @@ mod tests {
             slab[i] = u64::from(i) * 7;
         }
         assert!((0..slab.len()).all(|i| slab[i] == u64::from(i) * 7));
+    }
+
+    #[test]
+    fn a_queue_gives_back_in_order_and_lets_go_of_chunks() {
+        let mut queue = Queue::<u64>::default();
+        let (mut next, mut first) = (0, 0);
+        for round in 0..2000 {
+            for _ in 0..round % 37 {
+                queue.push_back(next);
+                next += 1;
+            }
+            for _ in 0..round % 23 {
+                let item = queue.pop_front();
+                assert_eq!(item, (first < next).then_some(first));
+                first += u64::from(item.is_some());
+            }
+        }
+        assert!(queue.len() > 2 * CHUNK);
+        assert_eq!(queue.at(queue.len() - 1), Some(next - 1));
+        assert_eq!(queue.at(queue.len()), None);
+        queue.drop_front(2 * CHUNK);
+        first += 2 * CHUNK as u64;
+        assert_eq!(queue.at(0), Some(first));
+        assert!(queue.chunks.len() <= queue.len() / CHUNK + 2);
+        queue.drop_front(usize::MAX);
+        assert!(queue.is_empty() && queue.chunks.len() <= 1);
+        queue.push_back(7);
+        assert_eq!(queue.pop_front(), Some(7));
     }
 
     #[test]

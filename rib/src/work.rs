@@ -1,7 +1,5 @@
 //! What follows from updates, done a bounded amount at a time.
 
-use std::collections::VecDeque;
-
 use godwit_bgp::Family;
 use ipnet::IpNet;
 
@@ -341,9 +339,6 @@ impl Rib {
         let readers = [self.groups.cursor(), self.fib.cursor(), self.taps.cursor()];
         let least = readers.into_iter().flatten().min();
         self.core.trim(least);
-        if self.core.dirty.is_empty() && self.core.dirty.capacity() > 1 << 16 {
-            self.core.dirty = VecDeque::new();
-        }
     }
 
     /// Frees destinations without paths that nothing names any more. True: some

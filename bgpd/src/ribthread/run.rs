@@ -321,9 +321,10 @@ impl Core {
             return false;
         }
         if self.fib_batch.is_empty() {
-            self.rib.poll_fib(&mut self.fib_batch, FIB_BATCH);
+            // It may have looked at many changes and found none for the kernel.
+            let more = self.rib.poll_fib(&mut self.fib_batch, FIB_BATCH);
             if self.fib_batch.is_empty() {
-                return false;
+                return more;
             }
         }
         match fib.try_send(mem::take(&mut self.fib_batch)) {
