@@ -314,6 +314,19 @@ fn a_wrong_as_is_told_with_both_numbers() {
 }
 
 #[test]
+fn which_of_two_numbers_was_wrong_is_not_claimed() {
+    let refused = |keys: &str| {
+        let config = facts(keys).status.config.clone();
+        let refused = received(code::OPEN, open::BAD_PEER_AS);
+        let facts = refused.with(|f| f.status().config = config);
+        judge(&facts).remove(0).what
+    };
+    assert_eq!(refused(""), "it expects another AS than ours, 64512");
+    let what = refused("local-as = { asn = 64501, dual-as = true }\n");
+    assert!(what.ends_with("that it was shown"), "{what}");
+}
+
+#[test]
 fn what_its_operator_said_is_passed_on() {
     let text = Notification::shutdown(cease::ADMIN_SHUTDOWN, "back at noon");
     let text = Notification::decode(&text.encode().slice(19..)).unwrap();

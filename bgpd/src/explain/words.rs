@@ -131,7 +131,13 @@ fn sent_by_it(facts: &Facts, n: &Notification) -> Meaning {
     match (n.code, n.subcode) {
         (code::OPEN, open::BAD_PEER_AS) => meaning(
             "wrong-as-there",
-            format!("it expects another AS than ours, {}", status.local_asn),
+            match status.config.path.local_as {
+                // The next OPEN shows the one that the last did not.
+                Some(local) if local.dual_as => {
+                    "it expects another AS than the number of ours that it was shown".to_owned()
+                }
+                _ => format!("it expects another AS than ours, {}", status.local_asn),
+            },
             "correct the number there, or give it the one it knows with `local-as`",
         ),
         (code::OPEN, open::BAD_IDENTIFIER) => meaning(
