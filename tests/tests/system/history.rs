@@ -25,10 +25,10 @@ fn text<R: Router>(duo: &Duo<R>, args: &[&str]) -> String {
     duo.us.cli(args).expect("an answer")
 }
 
-fn their_words_show<R: Router>(duo: &Duo<R>) {
+fn their_words_show<R: Router>(duo: &Duo<R>, verb: &str) {
     wait_for("their words in the list", || {
         text(duo, &["peer", "list"])
-            .contains(&format!("received Cease/Administrative Shutdown: {WORDS}"))
+            .contains(&format!("received Cease/Administrative {verb}: {WORDS}"))
             .then_some(())
     });
     let shown = show(duo, THEM);
@@ -47,7 +47,7 @@ fn words_of_birds_operator_are_shown() {
     duo.them
         .ask(&format!("disable peer0 \"{WORDS}\""))
         .expect("BIRD answers");
-    their_words_show(&duo);
+    their_words_show(&duo, "Shutdown");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn words_of_frrs_operator_are_shown() {
         "router bgp 65002",
         &format!("neighbor {US} shutdown message {WORDS}"),
     ]);
-    their_words_show(&duo);
+    their_words_show(&duo, "Shutdown");
 }
 
 #[test]
@@ -89,6 +89,35 @@ fn our_words_reach_frrs_operator() {
     duo.wait_established();
 }
 
+/// With a reset they are told as well, and the session comes back: with OpenBGPD
+/// half a minute later.
+#[test]
+fn words_with_a_reset_are_shown() {
+    let duo: Duo<Openbgpd> = Duo::start(Options::default());
+    duo.wait_established();
+    duo.them
+        .ask(&["neighbor", US, "clear", WORDS])
+        .expect("OpenBGPD answers");
+    wait_for("their words", || {
+        let shown = show(&duo, THEM);
+        let error = shown["resets"][0]["error"]["text"].as_str()?;
+        error
+            .contains(&format!("received Cease/Administrative Reset: {WORDS}"))
+            .then_some(())
+    });
+    let duo: Duo<Bird> = Duo::start(Options::default());
+    duo.wait_established();
+    duo.them
+        .ask(&format!("restart peer0 \"{WORDS}\""))
+        .expect("BIRD answers");
+    wait_for("their words", || {
+        let shown = show(&duo, THEM);
+        let error = shown["resets"][0]["error"]["text"].as_str()?;
+        error.contains(WORDS).then_some(())
+    });
+    duo.wait_established();
+}
+
 #[test]
 fn words_of_openbgpds_operator_are_shown() {
     let duo: Duo<Openbgpd> = Duo::start(Options::default());
@@ -96,7 +125,7 @@ fn words_of_openbgpds_operator_are_shown() {
     duo.them
         .ask(&["neighbor", US, "down", WORDS])
         .expect("OpenBGPD answers");
-    their_words_show(&duo);
+    their_words_show(&duo, "Shutdown");
 }
 
 #[test]
@@ -106,7 +135,7 @@ fn words_of_gobgps_operator_are_shown() {
     duo.them
         .ask(&["neighbor", US, "shutdown", "--reason", WORDS])
         .expect("GoBGP answers");
-    their_words_show(&duo);
+    their_words_show(&duo, "Shutdown");
 }
 
 #[test]

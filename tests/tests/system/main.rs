@@ -20,6 +20,7 @@ mod macros {
 
 mod addpath;
 mod attributes;
+mod communities;
 mod crowd;
 mod defects;
 mod demo;
