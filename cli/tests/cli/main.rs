@@ -1,5 +1,6 @@
 //! The binary as a user or a script meets it: what it prints, how it exits.
 
+mod config;
 mod mock;
 
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use godwit_proto::v1::config_server::{Config, ConfigServer};
 use godwit_proto::v1::daemon_server::{Daemon, DaemonServer};
 use godwit_proto::v1::fib_server::{Fib, FibServer};
 use godwit_proto::v1::peers_server::{Peers, PeersServer};
@@ -26,6 +27,12 @@ pub struct Mock {
     pub differences: Vec<FibDifference>,
     /// Of whatever prefix is asked about.
     pub story: ExplainRouteResponse,
+    /// What a diff tells, in order.
+    pub diff: Vec<diff_config_response::Event>,
+    pub applied: ApplyConfigResponse,
+    pub rolled_back: RollbackConfigResponse,
+    pub revisions: ListRevisionsResponse,
+    pub config: GetConfigResponse,
     pub refuse: Option<Status>,
     pub asked: Arc<Mutex<Vec<(&'static str, serde_json::Value)>>>,
 }
@@ -47,7 +54,8 @@ impl Mock {
                     .add_service(DaemonServer::new(self.clone()))
                     .add_service(PeersServer::new(self.clone()))
                     .add_service(RoutesServer::new(self.clone()))
-                    .add_service(FibServer::new(self))
+                    .add_service(FibServer::new(self.clone()))
+                    .add_service(ConfigServer::new(self))
                     .serve_with_incoming(UnixListenerStream::new(listener))
                     .await
                     .unwrap();
@@ -117,6 +125,61 @@ impl Daemon for Mock {
     }
 
     plain! { stop(StopRequest) -> StopResponse }
+}
+
+#[tonic::async_trait]
+impl Config for Mock {
+    type DiffConfigStream = Events<DiffConfigResponse>;
+
+    async fn diff_config(
+        &self,
+        request: Request<DiffConfigRequest>,
+    ) -> Result<Response<Self::DiffConfigStream>, Status> {
+        self.note("diff_config", request.get_ref())?;
+        let events = self.diff.clone().into_iter();
+        let events = events.map(|event| Ok(DiffConfigResponse { event: Some(event) }));
+        Ok(Response::new(Box::pin(iter(events))))
+    }
+
+    async fn apply_config(
+        &self,
+        request: Request<ApplyConfigRequest>,
+    ) -> Result<Response<ApplyConfigResponse>, Status> {
+        self.note("apply_config", request.get_ref())?;
+        Ok(Response::new(self.applied.clone()))
+    }
+
+    async fn confirm_config(
+        &self,
+        request: Request<ConfirmConfigRequest>,
+    ) -> Result<Response<ConfirmConfigResponse>, Status> {
+        self.note("confirm_config", request.get_ref())?;
+        Ok(Response::new(ConfirmConfigResponse { revision: 7 }))
+    }
+
+    async fn rollback_config(
+        &self,
+        request: Request<RollbackConfigRequest>,
+    ) -> Result<Response<RollbackConfigResponse>, Status> {
+        self.note("rollback_config", request.get_ref())?;
+        Ok(Response::new(self.rolled_back.clone()))
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<ListRevisionsRequest>,
+    ) -> Result<Response<ListRevisionsResponse>, Status> {
+        self.note("list_revisions", request.get_ref())?;
+        Ok(Response::new(self.revisions.clone()))
+    }
+
+    async fn get_config(
+        &self,
+        request: Request<GetConfigRequest>,
+    ) -> Result<Response<GetConfigResponse>, Status> {
+        self.note("get_config", request.get_ref())?;
+        Ok(Response::new(self.config.clone()))
+    }
 }
 
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
