@@ -22,6 +22,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(wrong()),
         };
         let part = number.checked_mul(millis).ok_or_else(wrong)?;
@@ -74,6 +75,7 @@ mod tests {
     #[test]
     fn spans_are_read_with_their_units() {
         assert_eq!(parse("9s"), Ok(Duration::from_secs(9)));
+        assert_eq!(parse("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert_eq!(parse("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(parse("1m30s"), Ok(Duration::from_secs(90)));
         for wrong in ["", "9", "s", "9 s", "9x", "99999999999999999999s"] {

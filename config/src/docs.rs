@@ -21,7 +21,7 @@ remote-as = \"internal\"
 ```
 
 Unknown keys are errors; `godwit config check FILE` shows all errors of a file at once, each with its place and what to
-write instead. Durations are text: `\"100ms\"`, `\"9s\"`, `\"2m\"`, `\"1h\"`. Prefixes have no bits set beyond their length.
+write instead. Durations are text: `\"100ms\"`, `\"9s\"`, `\"2m\"`, `\"1h\"`, `\"7d\"`. Prefixes have no bits set beyond their length.
 Files to start from are in [examples/](../examples).
 ";
 

@@ -128,12 +128,24 @@ impl<'a> Table<'a> {
         help: &str,
         read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<Spanned<T>> {
-        if self.entry(key).is_none() {
+        if self.entry(key).is_none() && self.misspelt(key).is_none() {
             let title = format!("`{key}` is missing");
             let problem = Problem::new(title, help).at(self.span());
             self.problems.push(problem.label("in this table"));
         }
         self.value(key, read)
+    }
+
+    /// The place of an unknown key that is likely meant as this one: that was
+    /// complained about, and this is not to be called missing besides.
+    pub fn misspelt(&self, key: &'static str) -> Option<Range<usize>> {
+        let unknown = self
+            .values
+            .keys()
+            .filter(|name| self.schema.key(name.get_ref()).is_none());
+        let mut unknown =
+            unknown.filter(|name| suggested(name.get_ref(), self.schema) == Some(key));
+        unknown.next().map(|name| name.span())
     }
 
     pub fn has(&self, key: &'static str) -> bool {
@@ -293,6 +305,17 @@ pub(crate) fn list_of<T>(
     }
 }
 
+fn usable(schema: &'static Section) -> impl Iterator<Item = &'static str> {
+    let keys = schema.all_keys();
+    keys.filter(|key| key.status != Status::Planned)
+        .map(|key| key.name)
+}
+
+/// What an unknown key is likely meant as.
+fn suggested(text: &str, schema: &'static Section) -> Option<&'static str> {
+    closest(text, usable(schema))
+}
+
 fn check_key(
     name: &Spanned<std::borrow::Cow<'_, str>>,
     schema: &'static Section,
@@ -311,15 +334,12 @@ fn check_key(
             problems.push(problem.at(name.span()).label("not in this version"));
         }
         None => {
-            let usable = || {
-                schema
-                    .all_keys()
-                    .filter(|key| key.status != Status::Planned)
-                    .map(|key| key.name)
-            };
-            let help = match closest(text, usable()) {
+            let help = match suggested(text, schema) {
                 Some(word) => format!("did you mean `{word}`?"),
-                None => format!("known here: {}", usable().collect::<Vec<_>>().join(", ")),
+                None => {
+                    let usable: Vec<&str> = usable(schema).collect();
+                    format!("known here: {}", usable.join(", "))
+                }
             };
             let what = if schema.header.is_empty() {
                 "section"

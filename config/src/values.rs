@@ -156,10 +156,9 @@ pub(crate) fn word_of<T: Copy>(
     }
 }
 
-/// `"9s"`, `"100ms"`, `"2m"`, `"1h"`.
+/// `"9s"`, `"100ms"`, `"2m"`, `"1h"`, `"7d"`.
 pub(crate) fn duration(value: &DeValue<'_>) -> Read<Duration> {
-    const HELP: &str =
-        "write a number and its unit in quotes: `\"9s\"`, `\"100ms\"`, `\"2m\"`, `\"1h\"`";
+    const HELP: &str = "write a number and its unit in quotes: `\"9s\"`, `\"100ms\"`, `\"2m\"`, `\"1h\"`, `\"7d\"`";
     if let Some(Some(seconds)) = integer(value) {
         return Err(Wrong::new(
             "a duration needs its unit",
@@ -177,6 +176,7 @@ pub(crate) fn duration(value: &DeValue<'_>) -> Read<Duration> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(wrong()),
     };
     let total = number.checked_mul(milliseconds).ok_or_else(wrong)?;
@@ -263,7 +263,14 @@ pub(crate) fn remote_as(value: &DeValue<'_>) -> Read<RemoteAs> {
         Some("external") => Ok(RemoteAs::External),
         Some("internal") => Ok(RemoteAs::Internal),
         Some(text) if text.parse::<u32>().is_ok() => Err(quoted_asn(text)),
-        Some(_) => Err(Wrong::new("not an AS", "not known", HELP)),
+        Some(text) => Err(Wrong::new(
+            "not an AS",
+            "not known",
+            match closest(text, ["external", "internal"]) {
+                Some(word) => format!("did you mean `\"{word}\"`?"),
+                None => HELP.to_owned(),
+            },
+        )),
         None if value.is_integer() => asn(value).map(RemoteAs::Asn),
         None => Err(Wrong::kind("an AS", value, HELP)),
     }
@@ -401,9 +408,7 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Read<IpNet> {
             format!("write `\"{}\"` for it alone", IpNet::from(address)),
         ));
     }
-    let net: IpNet = text
-        .parse()
-        .map_err(|_| Wrong::new("not a prefix", "not address/length", HELP))?;
+    let net: IpNet = text.parse().map_err(|_| no_prefix(text, HELP))?;
     if net != net.trunc() {
         return Err(Wrong::new(
             "bits beyond the prefix length are set",
@@ -412,6 +417,29 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Read<IpNet> {
         ));
     }
     Ok(net)
+}
+
+/// What of a prefix is wrong, the address or the length.
+fn no_prefix(text: &str, help: &str) -> Wrong {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(address, length)| {
+        let length = length
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then_some(length)?;
+        Some((address.parse::<IpAddr>().ok(), length))
+    });
+    match parts {
+        Some((Some(address), length)) if !length.is_empty() => {
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            Wrong::new(
+                "not a prefix",
+                format!("no length of {length}"),
+                format!("lengths of such an address go from 0 to {most}"),
+            )
+        }
+        _ => Wrong::new("not a prefix", "not address/length", help),
+    }
 }
 
 pub(crate) fn prefix_range(value: &DeValue<'_>) -> Read<PrefixRange> {
@@ -433,12 +461,27 @@ pub(crate) fn community_pattern(value: &DeValue<'_>) -> Read<CommunityPattern> {
         let message = error.to_string();
         let (title, help) = message.split_once(": ").unwrap_or((&message, ""));
         match error {
-            CommunityPatternError::Unknown => Wrong::new(title, "not a community", help),
+            CommunityPatternError::Unknown => match too_large(text) {
+                Some(wrong) => wrong,
+                None => Wrong::new(title, "not a community", help),
+            },
             CommunityPatternError::Regex(why) => {
                 Wrong::new(title, why, "write it as `/^64512:1..$/`")
             }
         }
     })
+}
+
+/// Two numbers, one of which only a large community has room for.
+fn too_large(text: &str) -> Option<Wrong> {
+    let (who, what) = text.split_once(':')?;
+    let (who, what): (u32, u32) = (who.parse().ok()?, what.parse().ok()?);
+    let larger = [who, what].into_iter().find(|n| *n > 65535)?;
+    Some(Wrong::new(
+        "not a community",
+        format!("{larger} is more than 65535"),
+        format!("a large community has three numbers of 32 bits: `\"{who}:0:{what}\"`"),
+    ))
 }
 
 pub(crate) fn as_path_pattern(value: &DeValue<'_>) -> Read<AsPathPattern> {
@@ -546,7 +589,10 @@ pub(crate) fn kernel_table(value: &DeValue<'_>) -> Read<u32> {
             return Err(Wrong::new(
                 format!("no routing table is known as `{text}`"),
                 "not known",
-                HELP,
+                match closest(text, ["main"]) {
+                    Some(word) => format!("did you mean `\"{word}\"`?"),
+                    None => HELP.to_owned(),
+                },
             ));
         }
         None => integer(value)

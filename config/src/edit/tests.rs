@@ -2,29 +2,150 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::RemoteAs;
+use crate::schema::{
+    ADD_PATH, DEFAULT_ORIGINATE, FAMILIES, FAMILY, LOCAL_AS, PEER, PREFIX_LIMIT, Section, Status,
+};
 use crate::settings::FamilySettings;
 
-/// What is written reads as it was.
+/// Values of a key, of each kind that it can have; each another than without it.
+fn values(key: &str, files: &str) -> Vec<String> {
+    let all: &[&str] = match key {
+        "group" => &["'g'"],
+        "description" => &["'x'", "'\"quoted\" \\ and ü'"],
+        "limit" | "allow-as-in" | "max-as-path-length" | "max" | "multihop" => &["7"],
+        "remote-as" => &["8", "4200000000", "'external'", "'internal'"],
+        "hold-time" => &["'9s'", "'0s'", "'1m'"],
+        "keepalive" | "connect-retry" | "refresh-timeout" => &["'5s'", "'2500ms'"],
+        "send-hold-time" => &["'10m'"],
+        "restart-after" => &["'60s'", "'2d'"],
+        "passive" | "disabled" | "next-hop-self" | "as-override" | "enforce-first-as" => {
+            &["true", "false"]
+        }
+        "role-strict" | "blackhole-community" | "graceful-shutdown" => &["true", "false"],
+        "extended-next-hop" | "route-reflector-client" => &["true", "false"],
+        "no-prepend" | "replace-as" | "dual-as" | "receive" => &["true"],
+        "port" => &["1790", "65535"],
+        "local-address" => &["'10.0.0.2'", "'fd00::2'"],
+        "local-interface" => &["'eth0'"],
+        "ttl-security" => &["true", "false", "1", "254"],
+        "password-file" => &["'@key'"],
+        "default-originate" => &["true", "false"],
+        "weight" => &["70", "4294967295", "0"],
+        "import" | "export" | "policy" => &["['accept-all']", "['p', 'reject-all']", "[]"],
+        "local-as" | "asn" => &["9"],
+        "remove-private-as" => &["true", "false", "'all'", "'replace'", "'all-replace'"],
+        "as-set" => &["'accept'", "'withdraw'"],
+        "role" => &[
+            "'provider'",
+            "'customer'",
+            "'peer'",
+            "'rs-server'",
+            "'rs-client'",
+        ],
+        "send-communities" => &["['standard', 'large']", "['extended']", "[]"],
+        "if" => &["'10.0.0.0/8+'", "'s'"],
+        "then" => &["'restart'", "'disable'"],
+        "warn-at" => &["50"],
+        "count" => &["'accepted'"],
+        "send" => &["2", "'all'", "'ecmp'"],
+        other => panic!("add values of `{other}` here"),
+    };
+    let with_file = |value: &&str| value.replace('@', files);
+    all.iter().map(with_file).collect()
+}
+
+/// Every value of every key, down to the tables within tables: lines below a
+/// `[[peer]]`.
+fn lines(section: &Section, before: &str, files: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in section
+        .all_keys()
+        .filter(|key| key.status != Status::Planned)
+    {
+        let name = format!("{before}{}", key.name);
+        // What the table of a key that may be one needs besides.
+        let table = match key.name {
+            "address" | "interface" | "range" => continue,
+            "family" => Some((&FAMILIES, "")),
+            "ipv4-unicast" | "ipv6-unicast" => Some((&FAMILY, "")),
+            "local-as" => Some((&LOCAL_AS, "asn = 9")),
+            "default-originate" => Some((&DEFAULT_ORIGINATE, "")),
+            "prefix-limit" | "prefix-limit-out" => Some((&PREFIX_LIMIT, "max = 9")),
+            "add-path" => Some((&ADD_PATH, "")),
+            _ => None,
+        };
+        if let Some((within, needed)) = table {
+            let own = lines_within(within, &name, needed, files);
+            let not_of_this =
+                |line: &String| key.name == "prefix-limit-out" && line.contains("count");
+            lines.extend(own.into_iter().filter(|line| !not_of_this(line)));
+        }
+        let alone = !matches!(
+            key.name,
+            "family"
+                | "ipv4-unicast"
+                | "ipv6-unicast"
+                | "prefix-limit"
+                | "prefix-limit-out"
+                | "add-path"
+        );
+        if alone {
+            let values = values(key.name, files);
+            lines.extend(values.iter().map(|value| format!("{name} = {value}\n")));
+        }
+    }
+    lines
+}
+
+fn lines_within(section: &Section, name: &str, needed: &str, files: &str) -> Vec<String> {
+    let within = lines(section, &format!("{name}."), files);
+    let needed_key = needed.split(' ').next().unwrap_or_default();
+    let complete = |line: String| match line.starts_with(&format!("{name}.{needed_key} ")) {
+        _ if needed.is_empty() => line,
+        true => line,
+        // A pause goes with what it is about.
+        false if line.contains("restart-after") => {
+            format!("{line}{name}.{needed}\n{name}.then = 'restart'\n")
+        }
+        false => format!("{line}{name}.{needed}\n"),
+    };
+    within.into_iter().map(complete).collect()
+}
+
+/// What is written reads as it was: each key of the schema, in each of its forms.
 #[test]
 fn every_key_reads_as_it_was_written() {
-    let text = "[router]\nasn = 1\n[[peer]]\naddress = \"10.0.0.1\"\nremote-as = 7\n\
-        description = \"x\"\ndisabled = true\nhold-time = \"9s\"\nkeepalive = \"2500ms\"\n\
-        connect-retry = \"5s\"\nrefresh-timeout = \"60s\"\npassive = true\nport = 1790\n\
-        local-address = \"10.0.0.2\"\nmultihop = 4\nnext-hop-self = false\n\
-        route-reflector-client = false\nweight = 70\nblackhole-community = true\n\
-        graceful-shutdown = false\nimport = [\"accept-all\"]\nexport = []\n\
-        local-as = { asn = 9, no-prepend = true, dual-as = true }\nallow-as-in = 2\nas-override = true\n\
-        remove-private-as = \"all-replace\"\nenforce-first-as = false\nas-set = \"accept\"\n\
-        max-as-path-length = 99\nrole = \"customer\"\nrole-strict = true\n\
-        send-communities = [\"standard\", \"large\"]\n\
-        family.ipv4-unicast.import = [\"reject-all\"]\n\
-        family.ipv4-unicast.prefix-limit = { max = 9, then = \"restart\", restart-after = \"60s\", count = \"accepted\" }\n\
-        family.ipv4-unicast.prefix-limit-out = { max = 9, warn-at = 50 }\n";
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("key"), "secret").unwrap();
+    let files = format!("{}/", directory.path().display());
+    let text = "[router]\nasn = 1\n[peer-group.g]\n[[policy.route.p]]\nthen = 'accept'\n\
+                [policy.prefix-set]\ns = ['10.0.0.0/8']\n";
     let config = crate::parse("x", text).unwrap();
-    let read = |text: &str| config.read_peers(text).remove(0).unwrap();
-    let first = read(text);
-    let again = add_peer("", first.key, None, &first.settings).unwrap();
-    assert_eq!(read(&again), first);
+    let read = |text: &str| {
+        let mut read = config.read_peers(text);
+        assert_eq!(read.len(), 1, "{text}");
+        read.remove(0).unwrap_or_else(|e| panic!("{text}\n{e}"))
+    };
+    let names = [
+        "address = '10.0.0.1'",
+        "interface = 'eth1'",
+        "range = '10.0.0.0/8'",
+    ];
+    for name in names {
+        let peer = read(&format!("[[peer]]\n{name}\n"));
+        let written = add_peer("", peer.key, None, &peer.settings).unwrap();
+        assert_eq!(read(&written), peer, "{written}");
+    }
+    let bare = "[[peer]]\naddress = '10.0.0.1'\n";
+    let lines = lines(&PEER, "", &files);
+    assert!(lines.len() > 140, "{}", lines.len());
+    for line in lines {
+        let given = format!("{bare}{line}");
+        let peer = read(&given);
+        assert_ne!(peer, read(bare), "{given}");
+        let written = add_peer("", peer.key, peer.group.as_deref(), &peer.settings).unwrap();
+        assert_eq!(read(&written), peer, "{given}\n{written}");
+    }
 }
 
 const FILE: &str = "# The router of rack 1.

@@ -153,19 +153,33 @@ impl Config {
                     group,
                     settings,
                 }),
-                _ => Err(wrong
-                    .iter()
-                    .map(Problem::one_line)
-                    .collect::<Vec<_>>()
-                    .join("; ")),
+                _ => {
+                    let wrong = wrong.iter().map(|problem| with_line(problem, text));
+                    Err(wrong.collect::<Vec<_>>().join("; "))
+                }
             }
         };
         let tables = root.tables("peer", &schema::PEER);
         // What is wrong with keys comes with the tables; each is read by itself.
         let keys = problems.take();
         let mut found: Vec<_> = tables.iter().map(read).collect();
-        found.extend(keys.iter().map(|problem| Err(problem.one_line())));
+        found.extend(keys.iter().map(|problem| Err(with_line(problem, text))));
         found
+    }
+}
+
+/// What is wrong behind the line that it is in, for whoever does not see the text.
+fn with_line(problem: &Problem, text: &str) -> String {
+    let at = problem.span.as_ref().map(|span| span.start);
+    let (before, behind) = at
+        .and_then(|at| text.split_at_checked(at))
+        .unwrap_or_default();
+    let begin = before.rsplit('\n').next().unwrap_or_default();
+    let end = behind.split('\n').next().unwrap_or_default();
+    let line = format!("{begin}{end}");
+    match line.trim() {
+        "" => problem.one_line(),
+        line => format!("`{line}`: {}", problem.one_line()),
     }
 }
 
@@ -203,6 +217,13 @@ fn peer_key(table: &Table<'_>) -> Option<(PeerKey, Range<usize>)> {
             );
             let problem = problem.at(second).label("this or").and(first, "this");
             table.problems().push(problem);
+            None
+        }
+        (None, _)
+            if ["address", "interface", "range"]
+                .iter()
+                .any(|key| table.misspelt(key).is_some()) =>
+        {
             None
         }
         (None, _) => {

@@ -27,7 +27,7 @@ pub(super) fn settings(
     // A place is kept for a wrong value too: it is not to be called missing.
     macro_rules! take {
         ($key:literal, $read:expr) => {{
-            if let Some(span) = table.value_span($key) {
+            if let Some(span) = table.value_span($key).or_else(|| table.misspelt($key)) {
                 spans.keys.insert($key, span);
             }
             table.plain($key, $read)

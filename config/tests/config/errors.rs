@@ -403,6 +403,102 @@ fn prefixes_have_no_host_bits() {
 }
 
 #[test]
+fn what_is_wrong_of_a_prefix_is_told() {
+    for (prefix, said) in [
+        ("10.0.0.0/33", ["no length of 33", "0 to 32"]),
+        ("fd00::/129", ["no length of 129", "0 to 128"]),
+        (
+            "10.0.0/8",
+            ["not address/length", "write address and length"],
+        ),
+        (
+            "10.0.0.0/",
+            ["not address/length", "write address and length"],
+        ),
+    ] {
+        router_says(&format!("[[originate]]\nprefix = '{prefix}'"), &said);
+    }
+}
+
+/// The slip is said, and not what follows from it besides.
+#[test]
+fn a_misspelt_key_is_not_missing_too() {
+    peer_says(
+        "addres = '10.0.0.1'\nremote-as = 1",
+        &["did you mean `address`"],
+    );
+    peer_says(
+        "rnage = '10.0.0.0/8'\nremote-as = 1",
+        &["did you mean `range`"],
+    );
+    peer_says(
+        "address = '10.0.0.1'\nremot-as = 1",
+        &["did you mean `remote-as`"],
+    );
+    router_says(
+        "[[originate]]\nprefiks = '10.0.0.0/8'",
+        &["did you mean `prefix`"],
+    );
+    says("[router]\nasm = 1\n", &["did you mean `asn`"]);
+}
+
+#[test]
+fn a_word_that_is_nearly_one_is_named() {
+    peer_says(
+        "address = '10.0.0.1'\nremote-as = 'extrenal'",
+        &["did you mean `\"external\"`"],
+    );
+    router_says("[fib]\ntable = 'mian'", &["did you mean `\"main\"`"]);
+    router_says(
+        "[[policy.route.p]]\nmatch = { community = '64512:70000' }",
+        &["70000 is more than 65535", "`\"64512:0:70000\"`"],
+    );
+}
+
+/// A file as one writes it in a hurry: each mistake is said, once, where it is.
+#[test]
+fn ten_mistakes_are_ten_errors() {
+    let said = wrong(
+        "[router]
+asn = 64512
+[peer-group.tors]
+hold-time = 90
+import = ['from-tor', 'nobody']
+[[peer]]
+address = '10.0.0.1'
+group = 'tor'
+[[peer]]
+address = '10.0.0.2'
+remote-as = 65001
+pasive = true
+password-file = '/nonexistent/key'
+[[peer]]
+address = '10.0.0.2'
+remote-as = 65001
+[[peer]]
+address = '10.0.0.3'
+[[peer]]
+range = '10.1.0.1/16'
+remote-as = 'external'
+[[originate]]
+prefix = '10.0.0.0/33'
+[[policy.route.from-tor]]
+match = { prefix-set = 'rack' }
+",
+    );
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("--> ")).collect();
+    let places = [4, 5, 8, 12, 13, 15, 17, 20, 23, 25];
+    assert_eq!(lines.len(), places.len(), "{said}");
+    for (line, place) in lines.iter().zip(places) {
+        assert!(
+            line.contains(&format!(":{place}:")),
+            "{line} is not {place}\n{said}"
+        );
+    }
+    assert_eq!(said.matches("= help: ").count(), places.len(), "{said}");
+}
+
+#[test]
 fn prefix_sets_are_checked() {
     let set = |item: &str| format!("[policy.prefix-set]\ns = ['{item}']");
     router_says(&set("10.0.0.1/8"), &["bits beyond", "write `10.0.0.0/8`"]);
