@@ -32,7 +32,7 @@ pub use frame::{
     Frame, HEADER_LEN, MAX_EXTENDED, MAX_MESSAGE, MessageType, keepalive, split_frame,
 };
 pub use nlri::{Entry, Nlri, PathsV4, PathsV6};
-pub use notification::Notification;
+pub use notification::{Notification, printable};
 pub use open::Open;
 pub use refresh::RouteRefresh;
 pub use update::{

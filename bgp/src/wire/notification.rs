@@ -160,17 +160,7 @@ impl Notification {
             let hex: String = words.iter().map(|b| format!("{b:02x}")).collect();
             return Some(format!("not UTF-8: {hex}"));
         };
-        let mut out = String::with_capacity(text.len());
-        for c in text.chars() {
-            if is_disguise(c) {
-                out.extend(c.escape_unicode());
-            } else if c.is_control() {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-        }
-        Some(out)
+        Some(printable(text))
     }
 
     fn words(&self) -> Option<&[u8]> {
@@ -273,6 +263,22 @@ impl Notification {
 
 const fn carries_words(code: u8, subcode: u8) -> bool {
     code == code::CEASE && matches!(subcode, cease::ADMIN_SHUTDOWN | cease::ADMIN_RESET)
+}
+
+/// What a peer says, fit for terminals and logs: it must not write over what
+/// others say.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_disguise(c) {
+            out.extend(c.escape_unicode());
+        } else if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Characters that make text look like another: directions, no width, line ends.

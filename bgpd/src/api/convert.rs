@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use godwit_bgp::session::{Counters as SessionCounters, ErrorOrigin, SessionError, State};
-use godwit_bgp::wire::{Capability as WireCapability, MessageType};
+use godwit_bgp::wire::{Capability as WireCapability, MessageType, printable};
 use godwit_bgp::{Family, Role, SessionKind};
 use godwit_config::{PeerConfig, PolicyChain};
 use godwit_proto::v1;
@@ -205,8 +205,8 @@ fn capability_text(capability: &WireCapability) -> String {
         }
         WireCapability::Fqdn { host, domain } => format!(
             "{} {}",
-            String::from_utf8_lossy(host),
-            String::from_utf8_lossy(domain)
+            printable(&String::from_utf8_lossy(host)),
+            printable(&String::from_utf8_lossy(domain))
         ),
         WireCapability::Unknown { code, .. } => code.to_string(),
         WireCapability::RouteRefresh
