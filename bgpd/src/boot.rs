@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use godwit_config::Config;
 use godwit_policy::route::Registry;
 
-use crate::state::history::{By, History, How};
-use crate::state::{self, Store};
+use crate::state::history::{By, History, How, Unconfirmed};
+use crate::state::{self, Lock, Store, Undone};
 
 /// The configuration to start with, and what is kept besides.
 pub struct Boot {
@@ -20,6 +20,8 @@ pub struct Boot {
     pub history: History,
     /// For the log, once there is one.
     pub notes: Vec<String>,
+    /// `None`: the directory cannot be written at all.
+    pub lock: Option<Lock>,
 }
 
 impl fmt::Debug for Boot {
@@ -30,8 +32,9 @@ impl fmt::Debug for Boot {
 
 impl Boot {
     /// Reads the file. If the last run was still waiting for somebody to confirm
-    /// it, and that is over or the file cannot be used, the revision before is
-    /// written back first. The error is text for people.
+    /// it, and that is over or the file cannot be used, it is the revision before,
+    /// which is written back; unless that cannot be used any more, or somebody has
+    /// edited the file since. The error is text for people.
     pub fn load(
         path: &Path,
         state_directory: &Path,
@@ -39,38 +42,58 @@ impl Boot {
         color: bool,
     ) -> Result<Boot, String> {
         let store = Store::new(state_directory);
-        let (mut history, mut notes) = History::open(&store);
+        let mut notes = Vec::new();
+        let lock = match store.lock() {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => {
+                return Err(format!(
+                    "error: another daemon uses the state directory {}; give this one another by --state-dir",
+                    state_directory.display()
+                ));
+            }
+            Err(e) => {
+                notes.push(format!("the state directory cannot be used: {e}"));
+                None
+            }
+        };
+        let (mut history, found) = History::open(&store);
+        notes.extend(found);
         let mut by = By {
             uid: None,
             how: How::Start,
         };
         let mut why = String::new();
-        if let Some(unconfirmed) = history.unconfirmed() {
-            let over = unconfirmed.is_over(SystemTime::now());
-            let unusable = read(path, registry, false).is_err();
-            if over || unusable {
-                let previous = unconfirmed.previous;
-                match history.text(previous) {
-                    Ok(text) => {
-                        state::replace_config(path, &text).map_err(|e| {
-                            format!(
-                                "error: {}: cannot go back to revision {previous}, as revision {} was not confirmed: {e}",
-                                path.display(),
-                                unconfirmed.revision
-                            )
-                        })?;
-                        by.how = How::Unconfirmed;
-                        why = format!("revision {} was not confirmed", unconfirmed.revision);
-                        notes.push(format!("{why}: went back to revision {previous}"));
-                    }
-                    Err(e) => notes.push(format!(
-                        "revision {} was not confirmed, and cannot be undone: {e}",
-                        unconfirmed.revision
-                    )),
+        let mut loaded = read(path, registry, color);
+        let waits = history.unconfirmed();
+        if let Some(unconfirmed) = waits
+            && (unconfirmed.is_over(SystemTime::now()) || loaded.is_err())
+        {
+            match undo(path, &history, &unconfirmed, registry, loaded.is_err()) {
+                Ok(Some((config, text, note))) => {
+                    by.how = How::Unconfirmed;
+                    why = format!("revision {} was not confirmed", unconfirmed.revision);
+                    notes.push(format!(
+                        "{why}: went back to revision {}",
+                        unconfirmed.previous
+                    ));
+                    notes.extend(note);
+                    loaded = Ok((config, text));
                 }
+                Ok(None) => {
+                    by.how = How::Unconfirmed;
+                    notes.push(format!(
+                        "revision {} was not confirmed, but {} was edited since: that is in force",
+                        unconfirmed.revision,
+                        path.display()
+                    ));
+                }
+                Err(e) => notes.push(format!(
+                    "revision {} was not confirmed, and cannot be undone: {e}",
+                    unconfirmed.revision
+                )),
             }
         }
-        let (config, text) = read(path, registry, color)?;
+        let (config, text) = loaded?;
         let unchanged =
             history.last() > 0 && history.text(history.last()).is_ok_and(|last| last == text);
         let revision = if unchanged {
@@ -97,8 +120,42 @@ impl Boot {
             store,
             history,
             notes,
+            lock,
         })
     }
+}
+
+/// The configuration before an unconfirmed one, and what is to be said of the
+/// file; `None`: that holds another by now.
+fn undo(
+    path: &Path,
+    history: &History,
+    unconfirmed: &Unconfirmed,
+    registry: &Registry,
+    unusable: bool,
+) -> Result<Option<(Config, String, Option<String>)>, String> {
+    let before = unconfirmed.previous;
+    let text = history.text(before).map_err(|e| e.to_string())?;
+    let name = format!("revision {before}");
+    let config = godwit_config::parse_with(&name, &text, registry);
+    let config = config.map_err(|e| e.render(false))?;
+    let written = match unusable {
+        true => state::replace_config(path, &text).map(|()| Undone::Written),
+        false => state::undo(
+            path,
+            &text,
+            history.text(unconfirmed.revision).ok().as_deref(),
+        ),
+    };
+    let note = match written {
+        Ok(Undone::Edited) => return Ok(None),
+        Ok(Undone::Written) => None,
+        Err(e) => Some(format!(
+            "cannot write {}, which is not what is in force: {e}",
+            path.display()
+        )),
+    };
+    Ok(Some((config, text, note)))
 }
 
 fn read(path: &Path, registry: &Registry, color: bool) -> Result<(Config, String), String> {
@@ -185,6 +242,50 @@ mod tests {
     fn one_that_cannot_be_used_is_undone_at_once() {
         let directory = unconfirmed("[router]\n", Duration::from_secs(60));
         assert_eq!(&*load(&directory).unwrap().text, OLD);
+    }
+
+    #[test]
+    fn one_that_somebody_edited_since_is_left_alone() {
+        let directory = unconfirmed(NEW, Duration::ZERO);
+        let (file, _) = paths(&directory);
+        let repaired = "[router]\nasn = 64514\n";
+        fs::write(&file, repaired).unwrap();
+        let boot = load(&directory).unwrap();
+        assert_eq!((&*boot.text, boot.history.unconfirmed()), (repaired, None));
+        assert_eq!(fs::read_to_string(&file).unwrap(), repaired);
+        assert!(
+            boot.notes[0].contains("was edited since"),
+            "{:?}",
+            boot.notes
+        );
+    }
+
+    #[test]
+    fn it_stays_where_the_one_before_cannot_be_used_any_more() {
+        let directory = unconfirmed(NEW, Duration::ZERO);
+        let (file, state) = paths(&directory);
+        let revision = state.join("config/1.json");
+        let stored = fs::read_to_string(&revision).unwrap();
+        fs::write(&revision, stored.replace("64512", "0")).unwrap();
+        let boot = load(&directory).unwrap();
+        assert_eq!(&*boot.text, NEW);
+        assert_eq!(fs::read_to_string(&file).unwrap(), NEW);
+        assert!(
+            boot.notes[0].contains("cannot be undone"),
+            "{:?}",
+            boot.notes
+        );
+    }
+
+    #[test]
+    fn a_state_directory_serves_one_daemon_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(paths(&directory).0, OLD).unwrap();
+        let first = load(&directory).unwrap();
+        let refused = load(&directory).unwrap_err();
+        assert!(refused.contains("another daemon"), "{refused}");
+        drop(first);
+        load(&directory).unwrap();
     }
 
     #[test]

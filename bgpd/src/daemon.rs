@@ -103,6 +103,7 @@ pub fn run(options: &Options, boot: Boot) -> Result<(), Failure> {
         store,
         history,
         notes,
+        lock: _lock,
     } = boot;
     for warning in config.warnings.iter().chain(&notes) {
         warn!("{warning}");

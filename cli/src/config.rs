@@ -263,7 +263,7 @@ fn applied(answer: &ApplyConfigResponse, out: &mut Out) -> Result<(), Failure> {
     }
     warn(&answer.warnings);
     if answer.changes.is_empty() {
-        return out.line("nothing changed");
+        out.line("nothing changed of what runs")?;
     }
     for change in &answer.changes {
         out.line(change)?;

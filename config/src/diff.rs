@@ -239,6 +239,11 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             key_of(password) != key_of(&new.password),
             Effect::Restart,
         ),
+        (
+            "password-file of the same key",
+            key_of(password) == key_of(&new.password) && *password != new.password,
+            Effect::InPlace,
+        ),
         ("family", *families != new.families, Effect::Restart),
         ("role", *role != path.role, Effect::Restart),
         (

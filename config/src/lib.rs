@@ -30,7 +30,7 @@ pub use model::{
     LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
     PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
 };
-pub use parse::{ReadPeer, load, load_with, parse, parse_with, read_text};
+pub use parse::{ReadPeer, load, load_with, parse, parse_running, parse_with, read_text};
 pub use password::{Password, PasswordError};
 pub use path::{LocalAs, PathConfig, PathSettings};
 pub use policies::RuleText;

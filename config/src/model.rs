@@ -35,6 +35,8 @@ pub struct Config {
     /// shows the place, as errors do.
     pub warnings: Vec<String>,
     pub(crate) groups: BTreeMap<String, PeerSettings>,
+    /// By which peers are internal or external.
+    pub(crate) asn: Asn,
     pub(crate) policy_spec: PolicySetSpec,
     pub(crate) policy_text: BTreeMap<String, Vec<RuleText>>,
     pub(crate) policies: Arc<PolicySet>,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annotate_snippets::Level;
+use godwit_bgp::Asn;
 use godwit_policy::route::Registry;
 use toml::de::DeTable;
 
@@ -63,6 +64,26 @@ pub fn parse(name: &str, text: &str) -> Result<Config, ConfigErrors> {
 
 /// The same, where there are policies written in Rust.
 pub fn parse_with(name: &str, text: &str, registry: &Registry) -> Result<Config, ConfigErrors> {
+    parse_as(name, text, registry, None)
+}
+
+/// The same for a daemon that runs as this AS: which peers are internal follows
+/// from that, as another `[router] asn` takes effect when it is started again.
+pub fn parse_running(
+    name: &str,
+    text: &str,
+    registry: &Registry,
+    asn: Asn,
+) -> Result<Config, ConfigErrors> {
+    parse_as(name, text, registry, Some(asn))
+}
+
+fn parse_as(
+    name: &str,
+    text: &str,
+    registry: &Registry,
+    runs_as: Option<Asn>,
+) -> Result<Config, ConfigErrors> {
     let (document, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
         let problems = syntax::problems(&faults, text);
@@ -76,7 +97,7 @@ pub fn parse_with(name: &str, text: &str, registry: &Registry) -> Result<Config,
         &schema::ROOT,
         &problems,
     );
-    let config = read(&root, &warnings, registry);
+    let config = read(&root, &warnings, registry, runs_as);
     let problems = problems.into_inner();
     match config {
         Some(mut config) if problems.is_empty() => {
@@ -93,7 +114,12 @@ pub fn parse_with(name: &str, text: &str, registry: &Registry) -> Result<Config,
 }
 
 /// `None` only after a problem was noted.
-fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Config> {
+fn read(
+    root: &Table<'_>,
+    warnings: &Problems,
+    registry: &Registry,
+    runs_as: Option<Asn>,
+) -> Option<Config> {
     let problems = root.problems();
     let router = router(root);
     let originate = originate(root, warnings);
@@ -101,8 +127,9 @@ fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Co
     let policy = policies::read(root, registry);
     let policies = Arc::new(policy.compile(registry, problems));
     let groups = groups(root, &policies, warnings);
+    let asn = runs_as.or(router.as_ref().map(|router| router.asn));
     let resolver = Resolver {
-        asn: router.as_ref().map(|router| router.asn),
+        asn,
         policies: &policies,
         sets: &policy.spec.prefix_sets,
     };
@@ -123,6 +150,7 @@ fn read(root: &Table<'_>, warnings: &Problems, registry: &Registry) -> Option<Co
         log: log(root),
         warnings: Vec::new(),
         groups,
+        asn: asn?,
         policy_spec: policy.spec,
         policy_text: policy.text,
         policies,

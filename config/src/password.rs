@@ -12,12 +12,21 @@ use std::sync::Arc;
 const LONGEST: usize = 80;
 
 /// A key (RFC 2385) and where it was read. Nothing prints it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Password {
     file: PathBuf,
     key: Arc<[u8]>,
     exposed: bool,
 }
+
+/// Who else can read the file makes it no other key.
+impl PartialEq for Password {
+    fn eq(&self, other: &Password) -> bool {
+        (&self.file, &self.key) == (&other.file, &other.key)
+    }
+}
+
+impl Eq for Password {}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

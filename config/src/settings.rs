@@ -106,7 +106,7 @@ impl Config {
             },
         };
         let resolver = Resolver {
-            asn: Some(self.router.asn),
+            asn: Some(self.asn),
             policies: &self.policies,
             sets: &self.policy_spec.prefix_sets,
         };
@@ -262,7 +262,7 @@ impl Resolver<'_> {
         let ttl_security = merged.take(|s| &s.ttl_security).filter(|hops| *hops > 0);
         check_ttl(ttl_security, multihop, &merged, &mut problems);
         let limit = merged.take(|s| &s.limit);
-        if limit.is_some() && matches!(key, PeerKey::Address(_)) {
+        if limit.is_some() && !matches!(key, PeerKey::Range(_)) {
             let problem = Problem::new(
                 "one address is one neighbour",
                 "`limit` belongs to a `range`: take it out",

@@ -14,7 +14,7 @@ use crate::control::revisions::{Apply, PeerPlan, Plan};
 use crate::state::history::{By, How, Revision};
 
 /// Longest text of a file, and of a reason.
-const LONGEST_FILE: usize = 16 << 20;
+pub const LONGEST_FILE: usize = 16 << 20;
 const LONGEST_WHY: usize = 1000;
 /// What may pass until somebody confirms.
 const LONGEST_TRIAL: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -31,8 +31,8 @@ impl Service {
     }
 
     /// Figures of the kernel's side; and what is wrong there as a whole.
-    async fn fib(&self, loaded: &Loaded) -> Result<(v1::FibStatus, Option<String>), Status> {
-        let config = &loaded.config.fib;
+    async fn fib(&self) -> Result<(v1::FibStatus, Option<String>), Status> {
+        let config = &self.control.started().fib;
         let mut status = v1::FibStatus {
             enabled: config.enabled,
             table: config.table,
@@ -65,7 +65,7 @@ impl v1::daemon_server::Daemon for Service {
         let restraint = control.restraint();
         let peers: Vec<_> = control.peers().iter().map(|view| view.status()).collect();
         let summary = control.rib().query(|rib| rib.summary()).await?;
-        let (fib, fib_error) = self.fib(&loaded).await?;
+        let (fib, fib_error) = self.fib().await?;
 
         let mut problems = Vec::new();
         problems.extend(listeners.iter().filter_map(listener_problem));

@@ -29,7 +29,7 @@ impl Service {
     }
 
     fn fib(&self) -> Result<FibHandle, Status> {
-        if !self.control.loaded().config.fib.enabled {
+        if !self.control.started().fib.enabled {
             return Err(error::fib_off());
         }
         self.control.fib().cloned().ok_or_else(error::fib_off)

@@ -146,7 +146,10 @@ async fn services(
         .add_service(health_service)
         .add_service(reflection)
         .add_service(DaemonServer::new(daemon::Service::new(control.clone())))
-        .add_service(ConfigServer::new(config::Service::new(control.clone())))
+        .add_service(
+            ConfigServer::new(config::Service::new(control.clone()))
+                .max_decoding_message_size(config::LONGEST_FILE + (64 << 10)),
+        )
         .add_service(PeersServer::new(peers::Service::new(
             control.clone(),
             stop.clone(),

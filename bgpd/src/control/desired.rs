@@ -81,6 +81,14 @@ pub enum Step {
         /// All that differ.
         keys: Vec<(&'static str, Effect)>,
     },
+    /// Of ranges only who connects later is concerned: neighbours that are there
+    /// have steps of their own.
+    AddRange(IpNet),
+    RemoveRange(IpNet),
+    ChangeRange {
+        range: IpNet,
+        keys: Vec<(&'static str, Effect)>,
+    },
     Originate(LocalRoute),
     Withdraw(IpNet),
     Aggregate(Vec<Aggregate>),
@@ -100,7 +108,7 @@ impl Step {
             } => {
                 let address = settings.name;
                 match &restart[..] {
-                    [] if keys.is_empty() => {
+                    [] if matches!(keys[..], [("disabled", _)]) => {
                         let word = if settings.disabled {
                             "disabled"
                         } else {
@@ -108,22 +116,47 @@ impl Step {
                         };
                         format!("peer {address} {word}")
                     }
-                    [] => {
-                        let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
-                        format!("peer {address} changed: {}", keys.join(", "))
-                    }
+                    [] => format!("peer {address} changed{}", listed(keys)),
                     keys => {
                         let keys = keys.join(", ");
                         format!("peer {address} changed, its session restarts for {keys}")
                     }
                 }
             }
+            Step::AddRange(range) => format!("range {range} added"),
+            Step::RemoveRange(range) => format!("range {range} removed"),
+            Step::ChangeRange { range, keys } => format!("range {range} changed{}", listed(keys)),
             Step::Originate(route) => format!("route {} originated", route.prefix),
             Step::Withdraw(prefix) => format!("route {prefix} withdrawn"),
             Step::Aggregate(all) => format!("aggregates changed, now {}", all.len()),
             Step::Reconfigure(_) => "route selection changed".to_owned(),
         }
     }
+}
+
+fn listed(keys: &[(&str, Effect)]) -> String {
+    let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+    match keys.is_empty() {
+        true => String::new(),
+        false => format!(": {}", keys.join(", ")),
+    }
+}
+
+fn range_steps(now: &[Range], next: &[Range]) -> Vec<Step> {
+    let find = |ranges: &[Range], range: IpNet| ranges.iter().position(|r| r.range == range);
+    let gone = now.iter().filter(|old| find(next, old.range).is_none());
+    let mut steps: Vec<Step> = gone.map(|old| Step::RemoveRange(old.range)).collect();
+    for new in next {
+        match find(now, new.range).map(|at| &now[at]) {
+            None => steps.push(Step::AddRange(new.range)),
+            Some(old) if old != new => steps.push(Step::ChangeRange {
+                range: new.range,
+                keys: keys(&old.template, &new.template),
+            }),
+            Some(_) => {}
+        }
+    }
+    steps
 }
 
 /// The peers that should be there next, against those that are, then the rest.
@@ -142,6 +175,7 @@ pub fn steps(
             steps.push(Step::RemovePeer(*address));
         }
     }
+    steps.extend(range_steps(&now.ranges, &next.ranges));
     for prefix in now.routes.keys() {
         if !next.routes.contains_key(prefix) {
             steps.push(Step::Withdraw(*prefix));

@@ -37,6 +37,24 @@ pub struct NewPeer {
     pub settings: godwit_config::PeerSettings,
 }
 
+impl NewPeer {
+    /// What could not be read from a file as it is would be another, or none, after
+    /// a restart.
+    fn check_by(&self, config: &Config) -> Result<(), ControlError> {
+        let key = self.name.key();
+        let text = godwit_config::edit::add_peer("", key, self.group.as_deref(), &self.settings);
+        let text = text.map_err(ControlError::Internal)?;
+        match config.read_peers(&text).into_iter().next() {
+            Some(Ok(read)) if read.settings == self.settings && read.group == self.group => Ok(()),
+            Some(Err(why)) => Err(ControlError::Invalid(why)),
+            _ => Err(ControlError::Invalid(format!(
+                "a value of peer {} has more digits than a file can have",
+                self.name
+            ))),
+        }
+    }
+}
+
 /// What a client or a signal wants.
 #[derive(Debug)]
 pub enum Command {
@@ -225,6 +243,11 @@ impl Control {
 
     pub fn loaded(&self) -> Arc<Loaded> {
         self.shared.loaded.load_full()
+    }
+
+    /// As the daemon started; what only a restart changes is as here.
+    pub fn started(&self) -> &Config {
+        &self.shared.started
     }
 
     pub fn listeners(&self) -> Arc<Vec<ListenerStatus>> {

@@ -6,10 +6,11 @@
 //! | `config/N.json` | a configuration that was applied, its time, who and why |
 //! | `unconfirmed.json` | that revision N goes back to M unless it is confirmed in time |
 //! | `changes.json` | peers and routes that were changed by command |
+//! | `lock` | held by the daemon that uses the directory |
 //!
 //! Each is replaced in one step, and on the disk before the change it tells of is
 //! made. Each carries the version of its form; one of a later version, or a
-//! broken one, is left alone and said so.
+//! broken one, is said so, and set aside (`.unusable`) before another is written.
 
 pub mod changes;
 pub mod history;
@@ -20,8 +21,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 /// Of the files' form.
 const VERSION: u32 = 1;
@@ -29,6 +33,12 @@ const VERSION: u32 = 1;
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct Store(PathBuf);
+
+/// Held as long as a daemon uses the directory.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
 
 /// What every file has around what it is about.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +59,29 @@ impl Store {
         Store(directory.to_owned())
     }
 
+    /// Keeps other daemons out; `None`: one is there. Two would undo what the other
+    /// notes.
+    pub fn lock(&self) -> io::Result<Option<Lock>> {
+        self.make_directory(&self.0)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.path("lock"))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn make_directory(&self, directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        // Configurations may have passwords in them.
+        fs::set_permissions(directory, Permissions::from_mode(0o700))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -60,22 +93,24 @@ impl Store {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let version = serde_json::from_str::<Version>(&text)?.version;
+        let version = serde_json::from_str::<Version>(&text)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?
+            .version;
         if version != VERSION {
             let text = format!("its form is of version {version}, this daemon knows {VERSION}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let envelope: Envelope<T> = serde_json::from_str(&text)?;
+        let envelope: Envelope<T> = serde_json::from_str(&text)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         Ok(Some(envelope.content))
     }
 
     fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
         let path = self.path(name);
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-            // Configurations may have passwords in them.
-            fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+            self.make_directory(directory)?;
         }
+        self.set_aside(name)?;
         let envelope = Envelope {
             version: VERSION,
             content,
@@ -85,7 +120,23 @@ impl Store {
         replace(&path, &text, 0o600, None)
     }
 
+    /// What cannot be read is not written over: it goes by another name.
+    fn set_aside(&self, name: &str) -> io::Result<()> {
+        match self.read::<serde_json::Value>(name) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                let aside = format!("{name}.unusable");
+                warn!(
+                    "{} cannot be used ({e}) and is now {aside}",
+                    self.path(name).display()
+                );
+                fs::rename(self.path(name), self.path(&aside))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.set_aside(name)?;
         let path = self.path(name);
         match fs::remove_file(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -106,19 +157,46 @@ pub fn replace_config(path: &Path, text: &str) -> io::Result<()> {
     replace(&path, text.as_bytes(), mode, owner)
 }
 
+/// What became of a configuration file that nobody confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// It is the one before again.
+    Written,
+    /// Somebody has edited it since, and so it is left as it is.
+    Edited,
+}
+
+/// Writes the configuration before in place of an unconfirmed one, if that is
+/// what the file holds.
+pub fn undo(path: &Path, before: &str, unconfirmed: Option<&str>) -> io::Result<Undone> {
+    let found = fs::read(path).ok();
+    let is = |text: &str| found.as_deref() == Some(text.as_bytes());
+    if found.is_some() && !is(before) && !unconfirmed.is_some_and(is) {
+        return Ok(Undone::Edited);
+    }
+    replace_config(path, before).map(|()| Undone::Written)
+}
+
 /// Replaces a file in one step: a crash leaves the old or the new one, whole.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", process::id()));
     let temporary = PathBuf::from(name);
-    let written = write_new(&temporary, bytes, mode, owner)
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_directory(path));
+    let written =
+        write_new(&temporary, bytes, mode, owner).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // Whether it goes is not worth a word beside what went wrong.
         let _ = fs::remove_file(&temporary);
+        return written;
     }
-    written
+    // The new one is there: who was told otherwise would act on the old one.
+    if let Err(e) = sync_directory(path) {
+        warn!(
+            "{} may be the old one after a power cut: {e}",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {

@@ -327,3 +327,159 @@ async fn a_plan_names_everything_and_changes_nothing() {
     left.until_routes(&[ROUTE, "2001:db8:2::/48"]).await;
     assert_eq!(left.sessions_had(b), 1);
 }
+
+fn by_command(name: &str, group: Option<&str>) -> NewPeer {
+    NewPeer {
+        name: name.parse().unwrap(),
+        group: group.map(str::to_owned),
+        settings: godwit_config::PeerSettings {
+            remote_as: Some(godwit_config::RemoteAs::External),
+            passive: Some(true),
+            ..godwit_config::PeerSettings::default()
+        },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_added_by_command_to_a_group_of_the_trial_does_not_keep_it_in_force() {
+    let (a, _) = addresses();
+    let (old, new) = (text(a, ""), text(a, "[peer-group.g]\nhold-time = \"9s\"\n"));
+    let node = Node::start(&old).await;
+    let within = Some(Duration::from_secs(2));
+    node.apply(&new, within).await.unwrap();
+    let peer = by_command("127.200.0.9", Some("g"));
+    let name = peer.name;
+    node.control.add_peer(peer).await.unwrap();
+    let back = timeout(PATIENCE, async {
+        while node.file() != old {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    back.await.unwrap();
+    assert!(node.control.peer(name).is_none());
+    assert_eq!(node.control.revisions().await.unwrap().unconfirmed, None);
+    // Nor does it stand in anybody's way afterwards.
+    node.apply(&text(a, "# x\n"), None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_edited_during_a_trial_is_not_written_over() {
+    let (a, _) = addresses();
+    let node = Node::start(&text(a, "")).await;
+    let within = Some(Duration::from_secs(1));
+    node.apply(&text(a, &originate(OTHER)), within)
+        .await
+        .unwrap();
+    let edited = text(a, "# by hand\n");
+    fs::write(node.directory.path().join("godwit.toml"), &edited).unwrap();
+    node.until_routes(&[ROUTE, OTHER]).await;
+    node.until_routes(&[ROUTE]).await;
+    let settled = timeout(PATIENCE, async {
+        while node
+            .control
+            .revisions()
+            .await
+            .unwrap()
+            .unconfirmed
+            .is_some()
+        {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    settled.await.unwrap();
+    assert_eq!(node.file(), edited);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_of_the_file_itself_begins_only_where_the_way_back_can_be_written() {
+    let (a, _) = addresses();
+    let old = text(a, "");
+    let node = Node::start(&old).await;
+    // Revision 1 is lost: what is in force is kept anew.
+    let state = node.directory.path().join("state/config");
+    fs::remove_file(state.join("1.json")).unwrap();
+    let new = text(a, &originate(OTHER));
+    fs::write(node.directory.path().join("godwit.toml"), &new).unwrap();
+    let wanted = Apply {
+        confirm_within: Some(Duration::from_secs(1)),
+        ..Apply::reload(None, "")
+    };
+    node.control.apply(wanted).await.unwrap();
+    node.until_routes(&[ROUTE, OTHER]).await;
+    node.until_routes(&[ROUTE]).await;
+    let back = timeout(PATIENCE, async {
+        while node.file() != old {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    back.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_changes_too() {
+    let (a, _) = addresses();
+    let range = "[[peer]]\nrange = \"127.9.0.0/16\"\nremote-as = \"external\"\n";
+    let node = Node::start(&text(a, "")).await;
+    let applied = node.apply(&text(a, range), None).await.unwrap();
+    assert_eq!(applied.changes, ["range 127.9.0.0/16 added"]);
+    let limited = text(a, &format!("{range}limit = 5\n"));
+    let plan = node
+        .control
+        .plan(Some(limited.clone()), String::new())
+        .await;
+    assert_eq!(plan.unwrap().changed[0].peer, "127.9.0.0/16");
+    let applied = node.apply(&limited, None).await.unwrap();
+    assert_eq!(applied.changes, ["range 127.9.0.0/16 changed: limit"]);
+    let applied = node.apply(&text(a, ""), None).await.unwrap();
+    assert_eq!(applied.changes, ["range 127.9.0.0/16 removed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_waits_for_a_restart_is_one_revision() {
+    let (a, _) = addresses();
+    let node = Node::start(&text(a, "")).await;
+    let json = text(a, "[log]\nformat = \"json\"\n");
+    assert_eq!(node.apply(&json, None).await.unwrap().revision, 2);
+    let again = node.control.reload().await.unwrap();
+    assert!(again[0].contains("[log] format"), "{again:?}");
+    assert_eq!(node.control.loaded().revision, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_as_number_makes_no_peer_internal_before_a_restart() {
+    let (a, b) = addresses();
+    let file = |asn: u32| router(asn, a) + &peer(a, b, 65002, "");
+    let node = Node::start(&file(65001)).await;
+    let plan = node.control.plan(Some(file(65002)), String::new()).await;
+    let plan = plan.unwrap();
+    assert_eq!(plan.keys[0].0, "[router] asn");
+    assert!(plan.changed.is_empty(), "{:?}", plan.changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_no_file_could_have_is_refused() {
+    let (a, _) = addresses();
+    let node = Node::start(&text(a, "")).await;
+    let mut peer = by_command("127.200.0.9", None);
+    peer.settings.refresh_timeout = Some(Duration::ZERO);
+    let refused = node.control.add_peer(peer).await.unwrap_err();
+    assert!(refused.to_string().contains("refresh-timeout"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_later_version_are_set_aside() {
+    let (a, _) = addresses();
+    let node = Node::start(&text(a, "")).await;
+    let file = node.directory.path().join("state/changes.json");
+    let later = "{\"version\": 2}";
+    fs::write(&file, later).unwrap();
+    let node = node.restart().await;
+    let state = node.directory.path().join("state");
+    node.control
+        .add_peer(by_command("127.200.0.9", None))
+        .await
+        .unwrap();
+    let aside = fs::read_to_string(state.join("changes.json.unusable"));
+    assert_eq!(aside.unwrap(), later);
+    assert!(state.join("changes.json").exists());
+}

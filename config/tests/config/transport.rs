@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use godwit_config::{Config, Scope, diff};
+use godwit_config::{Config, Effect, Scope, diff};
 use tempfile::NamedTempFile;
 
 use crate::{ROUTER, ok, wrong};
@@ -45,7 +45,11 @@ fn another_key_in_the_same_file_restarts_the_session() {
 #[test]
 fn the_same_key_in_another_file_leaves_the_session_alone() {
     let (one, other) = (key_file("one\n"), key_file("one"));
-    assert!(diff(&with_key(&one), &with_key(&other)).is_empty());
+    let diff = diff(&with_key(&one), &with_key(&other));
+    let (_, change) = &diff.peers_changed[0];
+    let expected = [("password-file of the same key", Effect::InPlace)];
+    assert_eq!(change.keys, expected);
+    assert_eq!(change.restarts().count(), 0);
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl ControlTask {
         let loaded = self.shared.loaded.load_full();
         let settings = resolve::runtime_peer(&loaded.config, &self.shared.identity, &new)
             .map_err(ControlError::Invalid)?;
+        new.check_by(&loaded.config)?;
         if self.writes() {
             let key = address.key();
             let edit = |text: &str| edit::add_peer(text, key, new.group.as_deref(), &new.settings);
@@ -82,6 +83,7 @@ impl ControlTask {
                     return self.rewrite(why, edit).await;
                 }
                 self.nothing_waits()?;
+                let was_disabled = self.known(address)?.settings.disabled;
                 // Said first: the step that removes it has no words.
                 let stop = PeerCommand::Stop {
                     subcode: cease::ADMIN_SHUTDOWN,
@@ -89,7 +91,7 @@ impl ControlTask {
                 };
                 self.tell(address, stop).await?;
                 let removed = self.rewrite(why, edit).await;
-                if removed.is_err() {
+                if removed.is_err() && !was_disabled {
                     self.tell(address, PeerCommand::Start).await?;
                 }
                 return removed;

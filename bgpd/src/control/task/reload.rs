@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     pub steps: Vec<Step>,
     /// Keys outside of peers that differ from what runs.
     pub keys: Vec<(&'static str, Scope)>,
+    /// Peers added by command that do not fit it, and why.
+    pub misfits: Vec<(PeerName, String)>,
 }
 
 impl Prepared {
@@ -43,6 +45,21 @@ impl Prepared {
             Scope::Live => Some(format!("{key} changed")),
         });
         keys.chain(self.steps.iter().map(Step::describe)).collect()
+    }
+
+    /// Nothing of what runs would be another.
+    fn is_idle(&self) -> bool {
+        self.steps.is_empty() && self.keys.iter().all(|(_, scope)| *scope == Scope::Daemon)
+    }
+
+    /// What was added by command has to fit.
+    pub fn whole(self) -> Result<Prepared, ControlError> {
+        match self.misfits.first() {
+            None => Ok(self),
+            Some((peer, why)) => Err(ControlError::Invalid(format!(
+                "peer {peer}, added by command: {why}"
+            ))),
+        }
     }
 }
 
@@ -88,10 +105,13 @@ impl ControlTask {
                 loaded.revision
             )));
         }
-        let write = wanted.text.is_some();
-        let prepared = self.prepare(wanted.text.as_deref(), &wanted.name)?;
+        let prepared = (self.prepare(wanted.text.as_deref(), &wanted.name)?).whole()?;
         let install = Install {
-            write,
+            // Of a trial it has to be known that the way back can be written, too.
+            write: match wanted.text.is_some() || wanted.confirm_within.is_some() {
+                true => Write::First,
+                false => Write::No,
+            },
             by: wanted.by,
             why: &wanted.why,
             confirm_within: wanted.confirm_within,
@@ -113,16 +133,17 @@ impl ControlTask {
         };
         let loaded = self.shared.loaded.load_full();
         let registry = loaded.config.policies().registry();
-        let config = godwit_config::parse_with(&name, &text, registry).map_err(refuse)?;
-        logging::check(&config.log).map_err(ControlError::Invalid)?;
         let identity = &self.shared.identity;
+        let config = godwit_config::parse_running(&name, &text, registry, identity.asn);
+        let config = config.map_err(refuse)?;
+        logging::check(&config.log).map_err(ControlError::Invalid)?;
         let mut next = resolve::desired(&config, identity);
         // They take effect with the next start, as the list of changes says.
         next.rib.fib = self.desired.rib.fib;
         // It is as an operator left it.
         next.rib.drain = self.desired.rib.drain;
         next.rib.require_next_hop = self.desired.rib.require_next_hop;
-        let peers_next = self.peers_next(&config, &next)?;
+        let (peers_next, misfits) = self.peers_next(&config, &next);
         let peers_now: BTreeMap<PeerName, PeerSettings> = self
             .peers
             .iter()
@@ -141,6 +162,7 @@ impl ControlTask {
             peers: peers_next,
             steps,
             keys,
+            misfits,
         })
     }
 
@@ -167,9 +189,12 @@ impl ControlTask {
         let loaded = self.shared.loaded.load_full();
         let changes = prepared.describe();
         let mut warnings = prepared.config.warnings.clone();
+        warnings.extend((prepared.misfits.iter()).map(|(peer, why)| {
+            format!("peer {peer}, added by command, does not fit and is gone: {why}")
+        }));
         let same = *prepared.text == *loaded.text;
-        if same && changes.is_empty() {
-            if how.write {
+        if same && prepared.is_idle() {
+            if how.write == Write::First {
                 write_file(&loaded.path, &prepared.text)?;
             }
             // What it refers to (a range's key) may be another all the same.
@@ -182,7 +207,7 @@ impl ControlTask {
             });
         }
         let revision = self.record(&prepared.text, how, &changes, &mut warnings)?;
-        if how.write
+        if how.write == Write::First
             && let Err(e) = write_file(&loaded.path, &prepared.text)
         {
             if how.confirm_within.is_some() {
@@ -212,7 +237,20 @@ impl ControlTask {
         changes: &[String],
         warnings: &mut Vec<String>,
     ) -> Result<u64, ControlError> {
-        let previous = self.shared.loaded.load().revision;
+        let loaded = self.shared.loaded.load_full();
+        let mut previous = loaded.revision;
+        if how.confirm_within.is_some()
+            && self.history.text(previous).ok().as_deref() != Some(&*loaded.text)
+        {
+            // It could not be kept when it was put in force.
+            let by = By {
+                uid: None,
+                how: How::Start,
+            };
+            let (again, kept) = self.history.record(by, "", &loaded.text, &[]);
+            kept.map_err(|e| no_way_back(&e))?;
+            previous = again;
+        }
         let (revision, kept) = self.history.record(how.by, how.why, text, changes);
         let kept = kept.and_then(|()| match how.confirm_within {
             Some(within) => self.history.expect_confirmation(previous, within),
@@ -222,9 +260,7 @@ impl ControlTask {
             (Ok(()), _) => {}
             (Err(e), Some(_)) => {
                 self.history.forget_last();
-                return Err(ControlError::FailedPrecondition(format!(
-                    "the way back could not be kept in the state directory, so nothing was changed: {e}"
-                )));
+                return Err(no_way_back(&e));
             }
             (Err(e), None) => {
                 let text = format!(
@@ -246,6 +282,7 @@ impl ControlTask {
             peers,
             steps,
             keys: _,
+            misfits,
         } = prepared;
         for warning in &config.warnings {
             warn!("{warning}");
@@ -257,7 +294,10 @@ impl ControlTask {
             forced,
             routes,
         } = &mut self.changes;
-        added.retain(|address, _| !next.peers.contains_key(address));
+        added.retain(|address, _| {
+            let misfit = misfits.iter().any(|(other, _)| other == address);
+            !next.peers.contains_key(address) && !misfit
+        });
         let mut withdrawn = Vec::new();
         routes.retain(|prefix, _| {
             let aggregate = next.aggregates(*prefix);
@@ -318,20 +358,17 @@ impl ControlTask {
 
     /// All peers as they should stand: those of the file, those added by
     /// command (the file goes first), and neighbours from ranges that remain.
-    fn peers_next(
-        &self,
-        config: &Config,
-        next: &Desired,
-    ) -> Result<BTreeMap<PeerName, PeerSettings>, ControlError> {
+    /// And which of those added by command do not fit.
+    fn peers_next(&self, config: &Config, next: &Desired) -> (Peers, Vec<(PeerName, String)>) {
         let mut peers = next.peers.clone();
+        let mut misfits = Vec::new();
         for (address, new) in &self.changes.peers {
             if !peers.contains_key(address) {
                 let new = with_key_read_again(new);
-                let settings =
-                    resolve::runtime_peer(config, &self.shared.identity, &new).map_err(|e| {
-                        ControlError::Invalid(format!("peer {address}, added by command: {e}"))
-                    })?;
-                peers.insert(*address, settings);
+                match resolve::runtime_peer(config, &self.shared.identity, &new) {
+                    Ok(settings) => drop(peers.insert(*address, settings)),
+                    Err(e) => misfits.push((*address, e)),
+                }
             }
         }
         for (address, peer) in &self.peers {
@@ -347,7 +384,7 @@ impl ControlTask {
                 settings.disabled = *disabled;
             }
         }
-        Ok(peers)
+        (peers, misfits)
     }
 
     /// Gives all sessions their new policies and roles in one job: an update
@@ -406,6 +443,8 @@ impl ControlTask {
                     let _ = peer.entry.commands.send(command).await;
                 }
             }
+            // Whoever looks for a range finds it among the desired ones.
+            Step::AddRange(_) | Step::RemoveRange(_) | Step::ChangeRange { .. } => {}
             Step::Originate(route) => self.originate(route),
             Step::Withdraw(prefix) => self.withdraw(prefix),
             Step::Aggregate(aggregates) => self.aggregate(aggregates),
@@ -432,9 +471,9 @@ impl ControlTask {
         }
         let text = edit(&loaded.text).map_err(ControlError::FailedPrecondition)?;
         let name = loaded.path.display().to_string();
-        let prepared = self.prepare(Some(&text), &name)?;
+        let prepared = self.prepare(Some(&text), &name)?.whole()?;
         let install = Install {
-            write: true,
+            write: Write::First,
             by: By {
                 uid: self.uid,
                 how: How::Command,
@@ -446,13 +485,30 @@ impl ControlTask {
     }
 }
 
+/// All peers, as they should stand.
+type Peers = BTreeMap<PeerName, PeerSettings>;
+
+/// Whether a configuration is written to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// It is there, or whoever asks sees to it.
+    No,
+    /// Before it is put in force, which it is not if that fails.
+    First,
+}
+
 /// How a configuration is put in force.
 pub(super) struct Install<'a> {
-    /// To the file, too.
-    pub write: bool,
+    pub write: Write,
     pub by: By,
     pub why: &'a str,
     pub confirm_within: Option<std::time::Duration>,
+}
+
+fn no_way_back(e: &std::io::Error) -> ControlError {
+    ControlError::FailedPrecondition(format!(
+        "the way back could not be kept in the state directory, so nothing was changed: {e}"
+    ))
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), ControlError> {

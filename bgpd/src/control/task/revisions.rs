@@ -1,6 +1,7 @@
 //! Former configurations: confirming, going back, and showing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use godwit_config::edit;
 use godwit_rib::{PeerId, Proposal};
@@ -8,12 +9,16 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::ControlTask;
-use super::reload::Install;
-use crate::control::ControlError;
+use super::reload::{Install, Write};
 use crate::control::desired::Step;
 use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack};
+use crate::control::{ControlError, Loaded};
 use crate::peer::PeerName;
-use crate::state::history::{By, How};
+use crate::state::history::{By, How, Unconfirmed};
+use crate::state::{self, Undone};
+
+/// Between two attempts to go back.
+const RETRY: Duration = Duration::from_secs(10);
 
 impl ControlTask {
     /// Refuses to change what somebody may be about to take back.
@@ -57,9 +62,68 @@ impl ControlTask {
             unconfirmed.revision
         );
         warn!("{why}: going back to revision {}", unconfirmed.previous);
-        if let Err(e) = self.restore(unconfirmed.previous, by, &why).await {
-            error!("cannot go back to revision {}: {e}", unconfirmed.previous);
+        let failed = match self.go_back(&unconfirmed, by, &why).await {
+            Ok(()) => None,
+            Err(e) => {
+                let text = format!(
+                    "{why}, and it cannot go back to revision {}: {e}; tried again every {} s",
+                    unconfirmed.previous,
+                    RETRY.as_secs()
+                );
+                error!("{text}");
+                self.confirm_at = Some(Instant::now() + RETRY);
+                Some(text)
+            }
+        };
+        let loaded = self.shared.loaded.load();
+        self.shared.loaded.store(Arc::new(Loaded {
+            last_error: failed,
+            ..Loaded::clone(&loaded)
+        }));
+    }
+
+    /// Puts the one before in force, and then to the file; unless somebody edited
+    /// that meanwhile.
+    async fn go_back(
+        &mut self,
+        unconfirmed: &Unconfirmed,
+        by: By,
+        why: &str,
+    ) -> Result<(), ControlError> {
+        let text = self.former(unconfirmed.previous)?;
+        let name = format!("revision {}", unconfirmed.previous);
+        let prepared = self.prepare(Some(&text), &name)?;
+        let install = Install {
+            write: Write::No,
+            by,
+            why,
+            confirm_within: None,
+        };
+        self.install(prepared, &install).await?;
+        let path = self.shared.loaded.load().path.clone();
+        let trial = self.history.text(unconfirmed.revision).ok();
+        match state::undo(&path, &text, trial.as_deref()) {
+            Ok(Undone::Written) => {}
+            Ok(Undone::Edited) => warn!(
+                "{} was edited since revision {} was applied, and is left as it is: \
+                 `godwit config diff` shows what it would change",
+                path.display(),
+                unconfirmed.revision
+            ),
+            Err(e) => {
+                let text = format!("cannot write {}: {e}", path.display());
+                return Err(ControlError::FailedPrecondition(text));
+            }
         }
+        self.history.settle().map_err(|e| {
+            let text = format!("cannot note in the state directory that it is undone: {e}");
+            ControlError::Internal(text)
+        })
+    }
+
+    fn former(&self, number: u64) -> Result<String, ControlError> {
+        let text = self.history.text(number);
+        text.map_err(|e| ControlError::NotFound(e.to_string()))
     }
 
     /// `None`: the one before, or the one that an unconfirmed one goes back to.
@@ -88,13 +152,10 @@ impl ControlTask {
     }
 
     async fn restore(&mut self, to: u64, by: By, why: &str) -> Result<RolledBack, ControlError> {
-        let text = self
-            .history
-            .text(to)
-            .map_err(|e| ControlError::NotFound(e.to_string()))?;
+        let text = self.former(to)?;
         let prepared = self.prepare(Some(&text), &format!("revision {to}"))?;
         let install = Install {
-            write: true,
+            write: Write::First,
             by,
             why,
             confirm_within: None,
@@ -128,13 +189,7 @@ impl ControlTask {
     pub(super) fn show(&self, number: Option<u64>) -> Result<(u64, String), ControlError> {
         let loaded = self.shared.loaded.load_full();
         let (number, text) = match number {
-            Some(number) if number != loaded.revision => {
-                let text = self.history.text(number);
-                (
-                    number,
-                    text.map_err(|e| ControlError::NotFound(e.to_string()))?,
-                )
-            }
+            Some(number) if number != loaded.revision => (number, self.former(number)?),
             Some(number) => (number, loaded.text.to_string()),
             None => (loaded.revision, self.effective(&loaded.text)),
         };
@@ -176,7 +231,7 @@ impl ControlTask {
 
     /// What applying a text, or the file, would change.
     pub(super) fn plan(&self, text: Option<&str>, name: &str) -> Result<Plan, ControlError> {
-        let prepared = self.prepare(text, name)?;
+        let prepared = self.prepare(text, name)?.whole()?;
         let loaded = self.shared.loaded.load_full();
         let mut plan = Plan {
             revision: loaded.revision,
@@ -230,6 +285,13 @@ impl ControlTask {
                         }
                     }
                 }
+                Step::AddRange(range) => plan.added.push(range.to_string()),
+                Step::RemoveRange(range) => plan.removed.push(range.to_string()),
+                Step::ChangeRange { range, keys } => plan.changed.push(PeerPlan {
+                    peer: range.to_string(),
+                    restarts_for: Vec::new(),
+                    keys: keys.clone(),
+                }),
                 Step::Originate(route) => {
                     plan.originated.push(route.prefix.to_string());
                     proposal.originated.push(route.clone());
@@ -242,6 +304,10 @@ impl ControlTask {
                 Step::Aggregate(_) | Step::Reconfigure(_) => routes_differ = true,
             }
         }
+        // An aggregate takes the place of a route by command.
+        let replaced = self.changes.routes.keys();
+        let replaced = replaced.filter(|prefix| prepared.next.aggregates(**prefix));
+        proposal.withdrawn.extend(replaced);
         let Proposal {
             specs,
             gone,
