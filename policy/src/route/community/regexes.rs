@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use godwit_bgp::community::Community;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
@@ -26,6 +26,7 @@ struct Inner {
     answers: Mutex<Answers>,
 }
 
+/// Its keys are what peers send.
 type Answers = HashMap<Community, bool, RandomState>;
 
 impl CommunityRegexes {
