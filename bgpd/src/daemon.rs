@@ -27,7 +27,7 @@
 //! | 3 | listener, control, links → peer | accepted sockets, commands | 8 | the listener closes the socket (the neighbour tries again); the others wait |
 //! | 4 | listener → control | sockets of strangers | 256 | closed |
 //! | 5 | API, signals → control | commands | 64 | the sender waits |
-//! | 6 | API, peers, control → RIB | jobs | 64 queries; a peer and control one or two each | the query waits outside |
+//! | 6 | API, peers, control → RIB | jobs | 64 queries; a few a peer and of control: of a peer's requests for a refresh, one a family | the query waits outside; a request joins the one that waits |
 //! | 7 | RIB → control | End-of-RIB, failure | one a session and family | cannot be |
 //! | 8 | RIB → fib | route changes | 65,536 | they stay in the RIB: the latest of a prefix counts |
 //! | 9 | fib → RIB | acknowledgements, next-hop states | what 8 let through | cannot be |

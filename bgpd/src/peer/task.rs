@@ -344,12 +344,7 @@ impl PeerTask {
                 }
                 Action::Refresh(family) => {
                     if let Some(up) = &self.up {
-                        let port = Arc::clone(&up.port);
-                        self.context.rib.command(move |rib| {
-                            if let Some(id) = port.id() {
-                                rib.refresh(id, family);
-                            }
-                        });
+                        self.context.rib.refresh(&up.port, family);
                     }
                 }
                 Action::BadMessage { kind, body, fault } => {

@@ -43,8 +43,8 @@ impl Waiting {
 
 /// The RIB thread's letter box. Each list in it is bounded by its senders: a
 /// port stands in `input` and `output` at most once, jobs are bounded by
-/// [`super::QUERIES`] and one or two a peer, acknowledgements by the changes
-/// that the fib queue admits.
+/// [`super::QUERIES`] and a few a peer (of its requests for a refresh, one a
+/// family), acknowledgements by the changes that the fib queue admits.
 #[derive(Default)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,

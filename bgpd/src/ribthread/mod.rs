@@ -139,6 +139,22 @@ impl RibHandle {
         }
     }
 
+    /// Sends the peer all routes of a family again. Requests that come before
+    /// that begins are one, however many there are: a peer can ask faster than
+    /// anybody can answer.
+    pub(crate) fn refresh(&self, port: &Arc<Port>, family: Family) {
+        if !port.ask_refresh(family) {
+            return;
+        }
+        let port = Arc::clone(port);
+        self.command(move |rib| {
+            port.take_refresh(family);
+            if let Some(id) = port.id() {
+                rib.refresh(id, family);
+            }
+        });
+    }
+
     /// Takes frames to write to the peer, see [`Port`]; returns their octets.
     pub(crate) fn take_frames(
         &self,

@@ -62,6 +62,9 @@ pub struct Port {
     has_limit_news: AtomicBool,
     /// Families whose End-of-RIB came (RFC 4724 §2).
     end_of_rib: [AtomicBool; Family::COUNT],
+    /// Families of which the peer is to be sent all routes again, and the RIB
+    /// thread has not begun to (RFC 2918).
+    refresh: [AtomicBool; Family::COUNT],
 }
 
 #[derive(Default)]
@@ -103,6 +106,7 @@ impl Port {
             limit_news: Mutex::default(),
             has_limit_news: AtomicBool::new(false),
             end_of_rib: Default::default(),
+            refresh: Default::default(),
         }
     }
 
@@ -120,6 +124,20 @@ impl Port {
     pub(super) fn mark_end_of_rib(&self, family: Family) -> bool {
         let flag = self.end_of_rib.get(family.index());
         flag.is_some_and(|f| !f.swap(true, Ordering::Relaxed))
+    }
+
+    /// Notes that all routes of the family are wanted again. False: that is
+    /// noted already, and the answer to it will serve this request too.
+    pub(super) fn ask_refresh(&self, family: Family) -> bool {
+        let flag = self.refresh.get(family.index());
+        flag.is_some_and(|f| !f.swap(true, Ordering::AcqRel))
+    }
+
+    /// The request is about to be served: another one counts anew.
+    pub(super) fn take_refresh(&self, family: Family) {
+        if let Some(flag) = self.refresh.get(family.index()) {
+            flag.store(false, Ordering::Release);
+        }
     }
 
     pub(super) fn set_id(&self, id: PeerId) {

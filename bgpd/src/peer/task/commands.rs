@@ -43,14 +43,9 @@ impl PeerTask {
             PeerCommand::RefreshIn(families) => self.refresh_in(&families),
             PeerCommand::RefreshOut(families) => {
                 let Some(up) = &self.up else { return };
-                let families = chosen(&families, &up.negotiated);
-                let port = Arc::clone(&up.port);
-                self.context.rib.command(move |rib| {
-                    let Some(id) = port.id() else { return };
-                    for family in families {
-                        rib.refresh(id, family);
-                    }
-                });
+                for family in chosen(&families, &up.negotiated) {
+                    self.context.rib.refresh(&up.port, family);
+                }
             }
             PeerCommand::LinkLost(link) => self.link_lost(link),
             PeerCommand::Remove { subcode, message } => self.remove(subcode, message),

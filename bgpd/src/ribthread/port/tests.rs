@@ -122,3 +122,15 @@ fn the_rib_serves_again_where_the_output_is_low_already() {
     assert!(port.put_frames(&mut frames(&[1]), true));
     assert!(!port.put_frames(&mut frames(&[OUTPUT_LIMIT]), true));
 }
+
+#[test]
+fn requests_for_a_refresh_are_one_a_family_until_it_begins() {
+    let port = port();
+    let [ipv4, ipv6] = Family::ALL;
+    assert!(port.ask_refresh(ipv4));
+    assert!(!port.ask_refresh(ipv4), "it waits already");
+    assert!(port.ask_refresh(ipv6));
+    port.take_refresh(ipv4);
+    assert!(port.ask_refresh(ipv4), "what follows the answer counts");
+    assert!(!port.ask_refresh(ipv6));
+}
