@@ -205,8 +205,11 @@ pub enum Rejection {
     Rate,
     /// It arrived with a TTL below what `ttl-security` wants (RFC 5082).
     Ttl { arrived: u8, least: u8 },
-    /// What TTL it arrived with is not known, and `ttl-security` wants one.
-    TtlUnknown,
+    /// It is not signed, and `password-file` wants that (RFC 2385).
+    Unsigned,
+    /// It sent before it could be looked at, and the kernel did not keep its
+    /// first segment, by which `ttl-security` and `password-file` judge.
+    FirstSegmentUnknown,
     /// It came by another interface than this one.
     Interface(String),
     /// The kernel's word.
@@ -221,7 +224,13 @@ impl fmt::Display for Rejection {
                 f,
                 "it arrived with TTL {arrived}, and ttl-security wants {least} or more"
             ),
-            Rejection::TtlUnknown => f.write_str("its TTL is not known, which ttl-security wants"),
+            Rejection::Unsigned => {
+                f.write_str("it has no TCP-MD5 signature, which password-file wants")
+            }
+            Rejection::FirstSegmentUnknown => f.write_str(
+                "its first segment was not kept (SYN cookies), by which ttl-security and \
+                 password-file judge",
+            ),
             Rejection::Interface(wanted) => write!(
                 f,
                 "it came by another interface than local-interface {wanted}"

@@ -159,28 +159,72 @@ pub fn has_tcp_ao() -> io::Result<bool> {
 }
 
 /// Has a listener keep the header of each connection's first segment, for
-/// [`arrival_ttl`].
+/// [`first_segment`].
 pub fn save_first_segment(listener: &impl AsFd) -> io::Result<()> {
     sys::set_int(listener.as_fd(), libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 1)
 }
 
-/// TTL or hop limit with which the first segment of an accepted connection
-/// arrived; none where the kernel did not keep it (SYN cookies). It can be
-/// asked once.
-pub fn arrival_ttl(accepted: &impl AsFd) -> io::Result<Option<u8>> {
+/// How the first segment of an accepted connection arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstSegment {
+    /// Its TTL or hop limit.
+    pub ttl: u8,
+    /// It had a TCP-MD5 signature (RFC 2385). The kernel drops those that it
+    /// has no key for, so the connection is one that the listener's key covers.
+    pub signed: bool,
+}
+
+/// None where the kernel did not keep it (SYN cookies). It can be asked once.
+pub fn first_segment(accepted: &impl AsFd) -> io::Result<Option<FirstSegment>> {
     /// Room for the headers of IP and TCP with all their options.
     const HEADERS: usize = 320;
     let mut headers = [0; HEADERS];
     let fd = accepted.as_fd();
     let length = sys::get_bytes(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, &mut headers)?;
-    Ok(headers.get(..length).and_then(ttl_of))
+    Ok(headers.get(..length).and_then(read_segment))
 }
 
-fn ttl_of(packet: &[u8]) -> Option<u8> {
-    match packet.first()? >> 4 {
-        4 => packet.get(8).copied(),
-        6 => packet.get(7).copied(),
-        _ => None,
+fn read_segment(packet: &[u8]) -> Option<FirstSegment> {
+    let first = packet.first()?;
+    let (ttl, tcp) = match first >> 4 {
+        4 => (packet.get(8)?, packet.get(usize::from(first & 15) * 4..)?),
+        6 => (packet.get(7)?, after_extensions(packet)?),
+        _ => return None,
+    };
+    Some(FirstSegment {
+        ttl: *ttl,
+        signed: has_md5_option(tcp),
+    })
+}
+
+/// What follows the headers of an IPv6 packet.
+fn after_extensions(packet: &[u8]) -> Option<&[u8]> {
+    const TCP: u8 = 6;
+    let (mut next, mut at) = (*packet.get(6)?, 40);
+    while next != TCP {
+        let [after, units] = *packet.get(at..)?.first_chunk()?;
+        next = after;
+        at += (usize::from(units) + 1) * 8;
+    }
+    packet.get(at..)
+}
+
+fn has_md5_option(tcp: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const MD5: u8 = 19;
+    let length = tcp.get(12).map_or(0, |offset| usize::from(offset >> 4) * 4);
+    let mut options = tcp.get(20..length).unwrap_or_default();
+    loop {
+        options = match options {
+            [] | [END, ..] => return false,
+            [NO_OPERATION, rest @ ..] => rest,
+            [MD5, 18, ..] => return true,
+            [_, length, ..] if *length >= 2 => {
+                options.get(usize::from(*length)..).unwrap_or_default()
+            }
+            _ => return false,
+        };
     }
 }
 
@@ -225,6 +269,7 @@ pub fn dropped_segments(socket: &impl AsFd) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketType, connect, socket};
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     #[test]
@@ -276,9 +321,13 @@ mod tests {
             save_first_segment(&listener).unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, _) = listener.accept().unwrap();
-            assert_eq!(arrival_ttl(&accepted).unwrap(), Some(64));
+            let first = FirstSegment {
+                ttl: 64,
+                signed: false,
+            };
+            assert_eq!(first_segment(&accepted).unwrap(), Some(first));
             // Kept for one question.
-            assert_eq!(arrival_ttl(&accepted).unwrap(), None);
+            assert_eq!(first_segment(&accepted).unwrap(), None);
             // The loopback interface is always the first.
             assert_eq!(arrival_interface(&accepted, version).unwrap(), Some(1));
             assert_eq!(bound_device(&accepted).unwrap(), None);
@@ -286,6 +335,47 @@ mod tests {
             assert_eq!(bound_device(&accepted).unwrap(), Some(1));
             assert_eq!(dropped_segments(&client).unwrap(), 0);
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_signed_says_so() {
+        for listen in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(listen).unwrap();
+            save_first_segment(&listener).unwrap();
+            let address = listener.local_addr().unwrap();
+            set_md5_key(&listener, address.ip().into(), b"key").unwrap();
+            let family = match address.is_ipv4() {
+                true => AddressFamily::INET,
+                false => AddressFamily::INET6,
+            };
+            let client = socket(family, SocketType::STREAM, None).unwrap();
+            set_md5_key(&client, address.ip().into(), b"key").unwrap();
+            connect(&client, &address).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert!(first_segment(&accepted).unwrap().unwrap().signed);
+        }
+    }
+
+    #[test]
+    fn headers_are_read_past_options_and_extensions_and_never_beyond_their_end() {
+        let signature = [&[2, 4, 5, 180, 1, 1, 19, 18][..], &[7; 16]].concat();
+        let mut tcp = vec![0; 20];
+        tcp[12] = 11 << 4;
+        tcp.extend(&signature);
+        let ipv4 = [&[0x46, 0, 0, 0, 0, 0, 0, 0, 61][..], &[0; 15], &tcp].concat();
+        let mut ipv6 = vec![0; 40];
+        (ipv6[0], ipv6[6], ipv6[7]) = (0x60, 60, 255);
+        ipv6.extend([6, 1].iter().chain(&[0; 14]).chain(&tcp));
+        for (packet, ttl) in [(ipv4, 61), (ipv6, 255)] {
+            let signed = FirstSegment { ttl, signed: true };
+            assert_eq!(read_segment(&packet), Some(signed));
+            for end in 0..packet.len() {
+                assert!(read_segment(&packet[..end]).is_none_or(|first| !first.signed));
+            }
+        }
+        // An option of no length would be read for ever.
+        tcp[20..22].copy_from_slice(&[9, 0]);
+        assert!(!has_md5_option(&tcp));
     }
 
     #[test]

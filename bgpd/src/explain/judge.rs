@@ -304,7 +304,8 @@ fn refused(facts: &Facts) -> Option<Finding> {
     );
     let advice = match why {
         Rejection::Ttl { .. } => return Some(ttl(&evidence)),
-        Rejection::TtlUnknown => "it sent before we could look: it will try again",
+        Rejection::Unsigned => "set the key of password-file there too",
+        Rejection::FirstSegmentUnknown => "it sent before we could look: it will try again",
         Rejection::Rate => {
             "see its log for why it comes back so soon; `[router] connection-rate` is how often it may"
         }

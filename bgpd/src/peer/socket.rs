@@ -5,7 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
-use godwit_netlink::sockopt::{self, IpVersion};
+use godwit_config::PeerConfig;
+use godwit_netlink::sockopt::{self, FirstSegment, IpVersion};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use tokio::net::TcpStream;
 
@@ -70,18 +71,24 @@ pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), Rejectio
     let system = |e: io::Error| Rejection::System(e.to_string());
     stream.set_nodelay(true).map_err(system)?;
     tune(stream, settings).map_err(system)?;
-    if let Some(least) = settings.config.min_ttl() {
-        // What came before the option was set has not been looked at.
-        match sockopt::arrival_ttl(stream).map_err(system)? {
-            Some(ttl) if ttl >= least => {}
-            Some(arrived) => return Err(Rejection::Ttl { arrived, least }),
-            None if sockopt::unread_bytes(stream).map_err(system)? > 0 => {
-                return Err(Rejection::TtlUnknown);
-            }
-            None => {}
-        }
+    let config = &settings.config;
+    let first = sockopt::first_segment(stream).map_err(system)?;
+    if let Some(first) = first {
+        check(first, config)?;
     }
-    if let Some(wanted) = &settings.config.local_interface {
+    if let Some(password) = &config.password {
+        // A listener without the key lets in who does not sign, and so did this
+        // one if it got the key while the connection waited.
+        let from = stream.peer_addr().map_err(system)?.ip();
+        sockopt::set_md5_key(stream, from.into(), password.key())
+            .map_err(|e| system(context("set the TCP-MD5 key", &e)))?;
+    }
+    let particular = config.min_ttl().is_some() || config.password.is_some();
+    // What came before the options were set has not been looked at.
+    if particular && first.is_none() && sockopt::unread_bytes(stream).map_err(system)? > 0 {
+        return Err(Rejection::FirstSegmentUnknown);
+    }
+    if let Some(wanted) = &config.local_interface {
         let version = IpVersion::from(settings.address);
         let came_by = sockopt::arrival_interface(stream, version).map_err(system)?;
         if came_by != sockopt::bound_device(stream).map_err(system)? {
@@ -89,6 +96,15 @@ pub fn admit(stream: &TcpStream, settings: &PeerSettings) -> Result<(), Rejectio
         }
     }
     Ok(())
+}
+
+fn check(first: FirstSegment, config: &PeerConfig) -> Result<(), Rejection> {
+    let arrived = first.ttl;
+    match config.min_ttl() {
+        Some(least) if arrived < least => Err(Rejection::Ttl { arrived, least }),
+        _ if config.password.is_some() && !first.signed => Err(Rejection::Unsigned),
+        _ => Ok(()),
+    }
 }
 
 fn tune(socket: &impl AsFd, settings: &PeerSettings) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //!   them 10.9.2.2 ── middle ── 10.9.1.1 us    with a router between
 //! ```
 
+mod no_room;
 mod ours;
 mod who;
 
@@ -305,46 +306,6 @@ fn openbgpd_signs_as_we_do() {
     pair.reload(WRONG);
     wait_for("the session to go", || (!pair.is_up()).then_some(()));
     pair.stays_down();
-}
-
-#[test]
-fn a_key_that_the_listening_socket_has_no_room_for_costs_no_session_of_ours() {
-    let lab = Lab::new();
-    let (us, them) = Place::Link4.build(&lab);
-    us.write("right", "right-secret\n");
-    us.sysctl("net/core/optmem_max", "4096");
-    // Keys are set in order of the address; ours is the last.
-    let fillers: String = (1..100)
-        .map(|i| {
-            format!("{NONE}\npassive = true\npassword-file = \"@right\"\n")
-                .replace("THEM", &format!("address = \"9.0.0.{i}\""))
-        })
-        .collect();
-    let godwit = Godwit::start(
-        &us,
-        &configuration(Place::Link4, &us, &format!("{fillers}{RIGHT}")),
-    );
-    let mut neighbour = Neighbour::new("10.0.0.1", OUR_ASN);
-    signs(&mut neighbour);
-    let _bird = Bird::start(
-        &them,
-        RouterSpec {
-            asn: THEIR_ASN,
-            router_id: "10.0.0.2".to_owned(),
-            neighbours: vec![neighbour],
-            announce: Vec::new(),
-        },
-    );
-    godwit.wait_established("10.0.0.2");
-    let Err(status) = godwit.cli(&["status"]) else {
-        panic!("keys are missing");
-    };
-    assert!(status.contains("net.core.optmem_max is 4096"), "{status}");
-    assert!(status.contains("cannot connect to us"), "{status}");
-    let Err(why) = godwit.cli(&["peer", "explain", "9.0.0.99"]) else {
-        panic!("it is not up");
-    };
-    assert!(why.contains("sysctl -w net.core.optmem_max="), "{why}");
 }
 
 #[test]
