@@ -366,7 +366,10 @@ impl PeerTask {
             self.note_attempt(Some(&dialing), AttemptFailure::Silence);
         }
         if let Some(index) = self.connections.iter().position(|c| c.id == id) {
-            let connection = self.connections.swap_remove(index);
+            let mut connection = self.connections.swap_remove(index);
+            if self.up.as_ref().is_some_and(|up| up.connection == id) {
+                connection.out.drop_unsent();
+            }
             self.lingering.spawn(linger(connection));
         }
         // Collects those that are through.
@@ -411,9 +414,6 @@ impl PeerTask {
         if let Some(up) = self.up.take() {
             self.state_since = Some(clock::now());
             lock(&self.view.clues).drops = Drops::lately();
-            if let Some(c) = self.connections.iter_mut().find(|c| c.id == up.connection) {
-                c.out.drop_unsent();
-            }
             self.context.rib.peer_down(up.port);
         }
     }
