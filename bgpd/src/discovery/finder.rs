@@ -14,6 +14,9 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Without a session, a neighbour that was silent for so long has made room for
 /// another.
 const SILENT: Duration = Duration::from_secs(15);
+/// Other routers on the link are told of this far apart: any host there can
+/// make up as many as it likes.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// The longest that RFC 4861 §6.2.1 lets a router wait between two messages.
 const REMEMBERED: Duration = Duration::from_secs(1800);
 
@@ -22,6 +25,15 @@ pub struct Neighbour {
     pub address: Ipv6Addr,
     pub since: Duration,
     heard: Duration,
+}
+
+/// What there is with the neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    None,
+    /// TCP stands, and no session yet.
+    Connection,
+    Session,
 }
 
 /// What is to be sent now.
@@ -36,6 +48,8 @@ pub struct Due {
 pub struct Finder {
     neighbour: Option<Neighbour>,
     other: Option<(Ipv6Addr, Duration)>,
+    /// The one of the others that was told of last.
+    told: Option<(Ipv6Addr, Duration)>,
     fast_left: u8,
     last_sent: Option<Duration>,
     next: Duration,
@@ -57,10 +71,8 @@ impl Finder {
 
     /// Another router that was heard on the link.
     pub fn other(&self, now: Duration) -> Option<Ipv6Addr> {
-        let fresh = |at: &Duration| now.saturating_sub(*at) < REMEMBERED;
-        self.other
-            .filter(|(_, at)| fresh(at))
-            .map(|(address, _)| address)
+        let (address, at) = self.other?;
+        (now.saturating_sub(at) < REMEMBERED).then_some(address)
     }
 
     /// An advertisement; true: there is something new to show or to do.
@@ -72,22 +84,40 @@ impl Finder {
             }
             // A session is better proof than any advertisement.
             Some(neighbour) if established || now.saturating_sub(neighbour.heard) < SILENT => {
-                let news = self.other(now) != Some(from);
                 self.other = Some((from, now));
-                news
+                self.tells(from, now)
             }
             _ => self.take(from, now),
         }
     }
 
-    /// A connection; false: from somebody else than the neighbour of our session.
-    pub fn called(&mut self, from: Ipv6Addr, established: bool, now: Duration) -> bool {
+    /// Whether another router is to be told of: a new one, and not one after
+    /// the other.
+    fn tells(&mut self, other: Ipv6Addr, now: Duration) -> bool {
+        let news = self.told.is_none_or(|(told, at)| {
+            let ago = now.saturating_sub(at);
+            ago >= REMEMBERED || (told != other && ago >= TELL_EVERY)
+        });
+        if news {
+            self.told = Some((other, now));
+        }
+        news
+    }
+
+    /// A connection; false: from somebody else than the neighbour, with whom we
+    /// have a session, or are about to. So nobody else on the link keeps the two
+    /// apart by connecting again and again.
+    pub fn called(&mut self, from: Ipv6Addr, tie: Tie, now: Duration) -> bool {
         match &mut self.neighbour {
             Some(neighbour) if neighbour.address == from => {
                 neighbour.heard = now;
                 true
             }
-            Some(_) if established => {
+            Some(neighbour)
+                if tie == Tie::Session
+                    || (tie == Tie::Connection
+                        && now.saturating_sub(neighbour.heard) < SILENT) =>
+            {
                 self.other = Some((from, now));
                 false
             }
@@ -101,7 +131,7 @@ impl Finder {
             since: now,
             heard: now,
         });
-        self.other = None;
+        (self.other, self.told) = (None, None);
         true
     }
 
@@ -188,11 +218,37 @@ mod tests {
     #[test]
     fn who_connects_is_the_neighbour_unless_another_has_a_session() {
         let mut finder = Finder::begin(at(0));
-        assert!(finder.called(A, false, at(1)));
-        assert!(finder.called(B, false, at(2)));
-        assert!(!finder.called(A, true, at(3)));
-        assert!(finder.called(B, true, at(3)));
+        assert!(finder.called(A, Tie::None, at(1)));
+        assert!(finder.called(B, Tie::None, at(2)));
+        assert!(!finder.called(A, Tie::Session, at(3)));
+        assert!(finder.called(B, Tie::Session, at(3)));
         assert_eq!((address(&finder), finder.other(at(3))), (Some(B), Some(A)));
+    }
+
+    #[test]
+    fn a_connection_to_a_neighbour_that_speaks_is_not_given_up_for_another_caller() {
+        let mut finder = Finder::begin(at(0));
+        finder.called(A, Tie::None, at(1));
+        assert!(!finder.called(B, Tie::Connection, at(15)));
+        assert_eq!((address(&finder), finder.other(at(15))), (Some(A), Some(B)));
+        // It hangs, and the neighbour is silent.
+        assert!(finder.called(B, Tie::Connection, at(16)));
+        assert_eq!(address(&finder), Some(B));
+    }
+
+    #[test]
+    fn others_in_turn_are_told_of_now_and_then() {
+        let c = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3);
+        let mut finder = Finder::begin(at(0));
+        finder.heard(A, false, at(0));
+        let told = (0..600u64)
+            .filter(|n| {
+                let now = at(1) + Duration::from_millis(n * 100);
+                finder.heard(A, false, now);
+                finder.heard(if n % 2 == 0 { B } else { c }, false, now)
+            })
+            .count();
+        assert!((5..=6).contains(&told), "{told} in a minute");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use godwit_bgp::InterfaceName;
 use tokio::sync::Notify;
 
 use self::finder::Finder;
+pub use self::finder::Tie;
 pub(crate) use self::task::spawn;
 use crate::clock;
 use crate::sync::lock;
@@ -125,13 +126,13 @@ impl Discovery {
         Some(Found { address, link })
     }
 
-    /// A neighbour connected to us from this address on this link; false: it is
-    /// not the one that we have a session with.
-    pub fn called(&self, address: Ipv6Addr, link: u32, established: bool) -> bool {
+    /// Somebody connected to us from this address on this link, and we have this
+    /// with the neighbour that is known; false: it is not the neighbour.
+    pub fn called(&self, address: Ipv6Addr, link: u32, tie: Tie) -> bool {
         let mut state = lock(&self.state);
         state.link == Link::Running(link)
             && address.is_unicast_link_local()
-            && state.finder.called(address, established, clock::now())
+            && state.finder.called(address, tie, clock::now())
     }
 
     pub fn finding(&self) -> Finding {

@@ -230,12 +230,13 @@ impl PeerTask {
 
     fn accepted(&mut self, stream: TcpStream) {
         self.served = true;
-        if !self.is_from_neighbour(&stream) {
-            return;
-        }
+        // First: one that is refused says nothing of who the neighbour is.
         if let Err(why) = socket::admit(&stream, &self.settings) {
             debug!(peer = %self.settings.name, "refused a connection: {why}");
             self.view.refused(why);
+            return;
+        }
+        if !self.is_from_neighbour(&stream) {
             return;
         }
         let id = self.session.new_conn_id();

@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::PeerTask;
 use crate::clock;
+use crate::discovery::Tie;
 use crate::peer::PeerName;
 
 impl PeerTask {
@@ -78,7 +79,12 @@ impl PeerTask {
         let Ok(SocketAddr::V6(from)) = stream.peer_addr() else {
             return false;
         };
-        let known = discovery.called(*from.ip(), from.scope_id(), self.up.is_some());
+        let tie = match (&self.up, self.connections.is_empty()) {
+            (Some(_), _) => Tie::Session,
+            (None, false) => Tie::Connection,
+            (None, true) => Tie::None,
+        };
+        let known = discovery.called(*from.ip(), from.scope_id(), tie);
         if known {
             self.look_for_neighbour();
         } else {
