@@ -2,11 +2,16 @@
 //! themselves.
 
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use godwit_tests::attrs;
-use godwit_tests::raw::{KEEPALIVE, OPEN, Raw, UPDATE, frame};
-use godwit_tests::wait_for;
+use godwit_tests::raw::{
+    KEEPALIVE, NOTIFICATION, OPEN, REFRESH_IPV4, ROUTE_REFRESH, Raw, UPDATE, frame,
+};
+use godwit_tests::table::Table;
+use godwit_tests::wait::wait_for_within;
+use godwit_tests::{PATIENCE, wait_for};
 
 use crate::malformed::{Chain, bad_open, base, net};
 
@@ -170,4 +175,84 @@ fn an_open_of_the_wrong_as_is_refused_with_2_2() {
         }
     });
     check_nobody_else_noticed(chain);
+}
+
+/// Each is cheap to send, and its answer a whole table.
+#[test]
+fn a_flood_of_refresh_requests_takes_no_memory_and_delays_nobody() {
+    let mut chain = Chain::start();
+    let table = Table::generate(false, 50_000, 7);
+    let watcher = "10.0.1.2".parse().expect("an address");
+    for body in table.updates(65002, watcher, "fd00:1::2".parse().expect("an address")) {
+        chain.watcher.send_update(&body);
+    }
+    let last = ["198.51.100.0/24", "203.0.113.0/24"];
+    let announce = |chain: &mut Chain, prefix: &str| {
+        let base = [
+            attrs::origin(0),
+            attrs::as_path(&[65002]),
+            attrs::next_hop(Ipv4Addr::new(10, 0, 1, 2)),
+        ];
+        let update = attrs::update(&[], &base, &[net(prefix)]);
+        chain.watcher.send_update(&update);
+    };
+    announce(&mut chain, last[0]);
+    wait_for("all of the table", || has_route(&chain, last[0]));
+    let before = chain.us.process().peak_rss_kib();
+    let some = frame(ROUTE_REFRESH, REFRESH_IPV4).repeat(10_000);
+    for _ in 0..100 {
+        chain.bad.send_bytes(&some).expect("the session is up");
+    }
+    announce(&mut chain, last[1]);
+    // Well before a hold time of three seconds would be over.
+    wait_for_within(Duration::from_secs(3), "a route of another", || {
+        has_route(&chain, last[1])
+    });
+    let grown = chain.us.process().peak_rss_kib() - before;
+    assert!(grown < 32 << 10, "{grown} KiB for requests");
+}
+
+fn has_route(chain: &Chain, prefix: &str) -> Option<()> {
+    let shown = chain.us.cli(&["route", "show", prefix]).ok()?;
+    shown.contains(prefix).then_some(())
+}
+
+/// A table is on its way to a neighbour that does not read; then we end it.
+#[test]
+fn the_notification_that_ends_a_session_is_the_last_that_is_sent() {
+    let mut chain = Chain::start();
+    // More than the kernel takes from us, and than one read of the RIB.
+    for n in 0..2000u16 {
+        let [high, low] = n.to_be_bytes();
+        let mut all = base();
+        let value = [&[high, low][..], &[7; 3000]].concat();
+        all.push(attrs::attribute(0xc0, 200, &value));
+        let prefix = net(&format!("10.{}.{low}.0/24", 100 + high));
+        chain.bad.send_update(&attrs::update(&[], &all, &[prefix]));
+    }
+    wait_for("the last route", || has_route(&chain, "10.107.207.0/24"));
+    let mut sent = Vec::new();
+    wait_for("the watcher's socket to be full", || {
+        let shown = chain.us.json(&["peer", "show", "10.0.1.2"]);
+        sent.push(shown["peer"]["counters"]["sent"]["update"].to_string());
+        let newest = sent.iter().rev().take(4);
+        let still = sent.len() > 4 && newest.clone().all(|n| Some(n) == sent.last());
+        still.then_some(())
+    });
+    chain
+        .us
+        .cli(&["peer", "disable", "10.0.1.2"])
+        .expect("a peer");
+    let mut updates = 0;
+    let last = loop {
+        match chain.watcher.read_message(PATIENCE) {
+            Ok(message) if message.kind == UPDATE => updates += 1,
+            Ok(message) => break message.kind,
+            Err(e) => panic!("no NOTIFICATION after {updates} UPDATEs: {e}"),
+        }
+    };
+    assert_eq!(last, NOTIFICATION);
+    assert!(updates < 2000, "all went out before");
+    let behind = chain.watcher.read_message(PATIENCE).map(|m| m.kind);
+    assert!(behind.is_err(), "after the NOTIFICATION: {behind:?}");
 }
