@@ -182,7 +182,7 @@ pub(crate) static ROUTER: Section = Section {
             "connection-rate",
             "0 to 10000",
             "`10`",
-            "New connections a second that one address may open to us, ten times as many at once; more are closed unanswered. An IPv6 stranger's address counts as its /64. 0: no limit.",
+            "New connections a second that one address may open to us, ten times as many at once; more are closed unanswered. An IPv6 address that no peer and no `range` covers counts as its /64. 0: no limit.",
         ),
     ]],
 };

@@ -205,6 +205,8 @@ impl ControlTask {
     async fn listen<'a>(&mut self, peers: impl Iterator<Item = &'a PeerSettings>) {
         let registry = &self.shared.registry;
         let keys = listening_keys(peers, &self.desired.ranges, |name| registry.neighbour(name));
+        let ranges = self.desired.ranges.iter().map(|r| r.range);
+        self.shared.gate.set_ranges(ranges.collect());
         let config = Arc::clone(&self.shared.loaded.load().config);
         let listeners = &mut self.inputs.listeners;
         listeners

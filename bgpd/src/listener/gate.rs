@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::sync::lock;
 
@@ -47,6 +50,8 @@ pub struct Refused {
 pub struct Gate {
     /// A second, from one source; 0: no limit.
     rate: AtomicU32,
+    /// Where neighbours may come from of whom no peer is known yet.
+    ranges: ArcSwap<Vec<IpNet>>,
     strangers: Mutex<HashMap<IpAddr, Duration>>,
     /// Of all strangers that the table has no room for.
     rest: Budget,
@@ -57,6 +62,7 @@ impl Gate {
     pub fn new(rate: u32) -> Gate {
         Gate {
             rate: AtomicU32::new(rate),
+            ranges: ArcSwap::default(),
             strangers: Mutex::default(),
             rest: Budget::default(),
             refused: Refused::default(),
@@ -65,6 +71,10 @@ impl Gate {
 
     pub fn set_rate(&self, rate: u32) {
         self.rate.store(rate, Ordering::Relaxed);
+    }
+
+    pub fn set_ranges(&self, ranges: Vec<IpNet>) {
+        self.ranges.store(Arc::new(ranges));
     }
 
     fn interval(&self) -> Option<Duration> {
@@ -81,7 +91,7 @@ impl Gate {
     pub fn admits_stranger(&self, address: IpAddr, now: Duration) -> bool {
         let admits = self
             .interval()
-            .is_none_or(|i| self.stranger(source(address), i, now));
+            .is_none_or(|i| self.stranger(self.source(address), i, now));
         self.counted(admits)
     }
 
@@ -99,19 +109,22 @@ impl Gate {
         take(table.entry(source).or_default(), interval, now)
     }
 
+    /// Whose budget it is. In a range each address is a neighbour; elsewhere, who
+    /// has one IPv6 address has all of its /64.
+    fn source(&self, address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V6(v6) if !self.ranges.load().iter().any(|r| r.contains(&address)) => {
+                Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into()
+            }
+            _ => address,
+        }
+    }
+
     fn counted(&self, admits: bool) -> bool {
         if !admits {
             self.refused.rate.fetch_add(1, Ordering::Relaxed);
         }
         admits
-    }
-}
-
-/// Who has one IPv6 address has all of its /64.
-fn source(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
     }
 }
 
@@ -158,6 +171,19 @@ mod tests {
         assert_eq!(admitted(&gate, "fd00::1", 500, NOW), 100);
         assert_eq!(admitted(&gate, "fd00::2", 500, NOW), 0);
         assert_eq!(admitted(&gate, "fd00:0:0:1::2", 1, NOW), 1);
+    }
+
+    #[test]
+    fn neighbours_of_a_range_have_a_budget_each_though_they_share_a_64() {
+        let gate = Gate::new(10);
+        gate.set_ranges(vec!["fd00::/64".parse().unwrap()]);
+        for host in 1..=500 {
+            let address = format!("fd00::{host:x}");
+            assert_eq!(admitted(&gate, &address, 3, NOW), 3, "{address}");
+        }
+        assert_eq!(admitted(&gate, "fd00::1", 500, NOW), 97);
+        assert_eq!(admitted(&gate, "fd01::1", 500, NOW), 100);
+        assert_eq!(admitted(&gate, "fd01::2", 1, NOW), 0);
     }
 
     #[test]
