@@ -27,20 +27,23 @@ use godwit_bgp::wire::notification::{cease, code};
 use godwit_config::Password;
 use godwit_netlink::sockopt::{self, IpVersion};
 use ipnet::IpNet;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::clock;
-use crate::peer::{PeerCommand, Registry};
+use crate::peer::{PeerCommand, Registry, farewell};
 use crate::status::Rejection;
 
 /// Connections that the kernel holds for us: a rack that comes back at once.
 const BACKLOG: u32 = 4096;
 /// Refusals of strangers are logged this far apart.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Strangers that are told at a time why they are turned away: whoever stays on
+/// the line keeps a descriptor of ours for a moment.
+const FAREWELLS: usize = 64;
 /// Out of descriptors or memory: how long to wait before the next accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -144,6 +147,8 @@ pub struct Doorman {
     gate: Arc<Gate>,
     next_log: Duration,
     unlogged: u64,
+    /// Those who are being told.
+    leaving: JoinSet<()>,
 }
 
 /// Why a stranger is refused.
@@ -172,10 +177,12 @@ impl Doorman {
             gate,
             next_log: Duration::ZERO,
             unlogged: 0,
+            leaving: JoinSet::new(),
         }
     }
 
-    /// Sends Cease/Connection Rejected and closes.
+    /// Sends Cease/Connection Rejected and closes; closes at once where
+    /// [`FAREWELLS`] others are being told.
     pub fn refuse(&mut self, stranger: Stranger, refusal: Refusal) {
         let counter = match refusal {
             Refusal::Unknown => &self.gate.refused.strangers,
@@ -191,15 +198,11 @@ impl Doorman {
         } else {
             self.unlogged += 1;
         }
-        let mut stream = stranger.stream;
-        tokio::spawn(async move {
-            let farewell = Notification::new(code::CEASE, cease::CONNECTION_REJECTED).encode();
-            let send = async {
-                stream.write_all(&farewell).await?;
-                stream.shutdown().await
-            };
-            // Gone already: as good.
-            let _ = timeout(Duration::from_secs(1), send).await;
-        });
+        while self.leaving.try_join_next().is_some() {}
+        if self.leaving.len() < FAREWELLS {
+            let words = Notification::new(code::CEASE, cease::CONNECTION_REJECTED);
+            self.leaving
+                .spawn(farewell(stranger.stream, words.encode()));
+        }
     }
 }

@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use godwit_bgp::session::State;
+use godwit_bgp::wire::Open;
+use godwit_bgp::{Asn, RouterId};
 use godwit_policy::route::Registry;
 use godwit_rib::{PrefixFilter, RouteEntry, RouteQuery, RouteView};
 use ipnet::IpNet;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
@@ -451,6 +454,9 @@ async fn a_stranger_is_told_that_it_is_rejected() {
         .connect((IpAddr::from(a), PORT).into())
         .await
         .unwrap();
+    // Sent at once, as neighbours do: unread, it would turn the end into a reset,
+    // which may overtake the words.
+    stream.write_all(&open_of(65002, b)).await.unwrap();
     let mut heard = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut heard))
         .await
@@ -458,6 +464,36 @@ async fn a_stranger_is_told_that_it_is_rejected() {
         .unwrap();
     // NOTIFICATION, Cease, Connection Rejected (RFC 4486 §4).
     assert_eq!(heard.get(18..), Some(&[3, 6, 5][..]));
+}
+
+fn open_of(asn: u32, router_id: Ipv4Addr) -> Bytes {
+    let id = RouterId(router_id.into());
+    Open::new(Asn(asn), 90, id, Vec::new()).encode()
+}
+
+/// Its former session's last words are still on their way to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_from_a_range_that_calls_again_at_once_is_answered() {
+    let (a, b) = addresses();
+    let range = format!("[[peer]]\nrange = \"{b}/32\"\nremote-as = \"external\"\n");
+    let _node = Node::start(&(router(65001, a) + &range)).await;
+    let call = async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((IpAddr::from(b), 0).into()).unwrap();
+        let to = (IpAddr::from(a), PORT).into();
+        let mut stream = socket.connect(to).await.unwrap();
+        let mut header = [0; 19];
+        let read = timeout(Duration::from_secs(1), stream.read_exact(&mut header));
+        read.await.unwrap().unwrap();
+        assert_eq!(header[18], 1, "an OPEN");
+        stream
+    };
+    let mut first = call().await;
+    // No message: NOTIFICATION. We hear of it and keep our end open.
+    first.write_all(&[0; 19]).await.unwrap();
+    let mut heard = [0; 1024];
+    while first.read(&mut heard).await.unwrap() > 0 {}
+    call().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,24 +106,24 @@ impl Connection {
 /// Lets the last frames leave, then closes. Octets that come meanwhile are read
 /// and dropped: closing with unread ones sends a reset, which would overtake
 /// our NOTIFICATION.
-pub async fn linger(mut connection: Connection) {
+pub async fn linger(mut stream: TcpStream, mut out: Outgoing) {
     // A neighbour with TTL security must hear it too, and one that has just been
     // configured to be further away: else it would keep its end for minutes.
-    if let Ok(remote) = connection.stream.peer_addr() {
+    if let Ok(remote) = stream.peer_addr() {
         let version = IpVersion::from(remote.ip());
         // Without it the farewell reaches those that the session reached.
-        let _ = sockopt::set_ttl(&connection.stream, version, u8::MAX);
+        let _ = sockopt::set_ttl(&stream, version, u8::MAX);
     }
     let flush = async {
-        while !connection.out.is_empty() {
-            connection.stream.writable().await?;
-            connection.out.write(&connection.stream)?;
+        while !out.is_empty() {
+            stream.writable().await?;
+            out.write(&stream)?;
         }
-        connection.stream.shutdown().await?;
+        stream.shutdown().await?;
         let mut sink = [0u8; 4096];
         loop {
-            connection.stream.readable().await?;
-            match connection.stream.try_read(&mut sink) {
+            stream.readable().await?;
+            match stream.try_read(&mut sink) {
                 Ok(0) => return io::Result::Ok(()),
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -133,4 +133,11 @@ pub async fn linger(mut connection: Connection) {
     };
     // Either way the connection ends here.
     let _ = timeout(LINGER, flush).await;
+}
+
+/// Says this one thing to whoever connected, as [`linger`] does.
+pub async fn farewell(stream: TcpStream, message: Bytes) {
+    let mut out = Outgoing::default();
+    out.push(message, true);
+    linger(stream, out).await;
 }

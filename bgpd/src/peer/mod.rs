@@ -20,6 +20,7 @@ mod socket;
 pub(crate) mod spec;
 mod task;
 
+pub use connection::farewell;
 pub use name::PeerName;
 pub use registry::{Entry, Registry};
 pub use settings::PeerSettings;

@@ -169,7 +169,8 @@ enum Wake {
     Dialed(io::Result<()>),
     /// There is news of who is on the interface.
     Neighbour,
-    /// Timer, writable, frames or room: looked at on every turn anyway.
+    /// Timer, writable, frames, room, or last words that have left: looked at on
+    /// every turn anyway.
     Turn,
 }
 
@@ -182,7 +183,7 @@ impl PeerTask {
             self.act();
             self.write();
             self.publish();
-            if self.connections.is_empty() && self.dialing.is_none() && self.over() {
+            if self.over() {
                 break;
             }
             match self.wait(timer.as_mut()).await {
@@ -200,9 +201,15 @@ impl PeerTask {
     }
 
     fn over(&self) -> bool {
-        // One that is held down is remembered, so that calling again is no way out.
+        if !self.connections.is_empty() || self.dialing.is_some() {
+            return false;
+        }
+        // One that is held down is remembered, so that calling again is no way
+        // out. While its last words leave it may call already: who else would
+        // answer?
         let guest = matches!(self.settings.origin, PeerOrigin::Range(_));
-        self.removed || (guest && self.served && self.held.is_none())
+        let idle = self.served && self.held.is_none() && self.lingering.is_empty();
+        self.removed || (guest && idle)
     }
 
     async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Wake {
@@ -224,6 +231,7 @@ impl PeerTask {
             result = dialed(self.dialing.as_ref()) => Wake::Dialed(result),
             () = changed(port) => Wake::Turn,
             () = sought(self.discovery.as_deref()) => Wake::Neighbour,
+            Some(_) = self.lingering.join_next() => Wake::Turn,
             () = timer => Wake::Turn,
         }
     }
@@ -371,9 +379,10 @@ impl PeerTask {
             if self.up.as_ref().is_some_and(|up| up.connection == id) {
                 connection.out.drop_unsent();
             }
-            self.lingering.spawn(linger(connection));
+            self.lingering
+                .spawn(linger(connection.stream, connection.out));
         }
-        // Collects those that are through.
+        // Collects those that are through, also where there is never time to wait.
         while self.lingering.try_join_next().is_some() {}
     }
 
