@@ -5,6 +5,10 @@ use std::time::Duration;
 
 /// Messages that follow each other quickly when a link comes up, and how quickly:
 /// both ends of a cable often come up in the same second.
+///
+/// RFC 4861 §6.2.6 has 3 s between two, and answers late by up to 0.5 s: for
+/// links with many hosts that ask at once. Here is one neighbour at the other
+/// end, a session waits for the answer, and none of what we say is for hosts.
 const FAST: u8 = 4;
 const FAST_INTERVAL: Duration = Duration::from_secs(1);
 /// Later ones: well within the patience of who waits for a router.
@@ -115,8 +119,7 @@ impl Finder {
             }
             Some(neighbour)
                 if tie == Tie::Session
-                    || (tie == Tie::Connection
-                        && now.saturating_sub(neighbour.heard) < SILENT) =>
+                    || (tie == Tie::Connection && now.saturating_sub(neighbour.heard) < SILENT) =>
             {
                 self.other = Some((from, now));
                 false
