@@ -1,5 +1,7 @@
 //! From attributes as received to the canonical form of [`attrs`](crate::attrs).
 
+use std::collections::BTreeSet;
+
 use smallvec::SmallVec;
 
 use super::read_update::Seen;
@@ -25,6 +27,31 @@ pub(super) const fn normal_flags(attr: &RawAttr<'_>) -> u8 {
     } else {
         flags
     }
+}
+
+/// Octets of a large community (RFC 8092 §3).
+const LARGE: usize = 12;
+
+/// Whether a large community occurs more than once: those after the first are
+/// removed without a word (RFC 8092 §3).
+#[inline]
+pub(super) fn has_duplicates(attr: &RawAttr<'_>) -> bool {
+    attr.code == code::LARGE_COMMUNITIES && attr.value.len() > LARGE && repeats(attr.value)
+}
+
+fn repeats(value: &[u8]) -> bool {
+    let (all, _) = value.as_chunks::<LARGE>();
+    let mut sorted = SmallVec::<[[u8; LARGE]; 16]>::from_slice(all);
+    sorted.sort_unstable();
+    sorted.array_windows().any(|[a, b]| a == b)
+}
+
+#[cold]
+fn without_duplicates(value: &[u8]) -> Vec<u8> {
+    let (all, _) = value.as_chunks::<LARGE>();
+    let mut seen = BTreeSet::new();
+    let first = all.iter().filter(|community| seen.insert(**community));
+    first.flatten().copied().collect()
 }
 
 /// Replaces `out` by the canonical form of the attributes in `body`.
@@ -84,6 +111,14 @@ fn rewrite(mut rest: &[u8], attrs: &RawAttrs, out: &mut Vec<u8>) {
             code::AS_PATH if !as4 => push(out, flags, attr.code, &wide.merge_path(attr.value)),
             code::AGGREGATOR if !as4 => {
                 push(out, flags, attr.code, &wide.merge_aggregator(attr.value))
+            }
+            code::LARGE_COMMUNITIES if has_duplicates(attr) => {
+                let once = without_duplicates(attr.value);
+                let once = RawAttr {
+                    value: &once,
+                    ..*attr
+                };
+                push(out, normal_flags(&once), attr.code, once.value)
             }
             _ => push(out, flags, attr.code, attr.value),
         };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::canonical::normal_flags;
+use super::canonical::{has_duplicates, normal_flags};
 use super::next_hop;
 use super::nlri::Nlri;
 use super::notification::update::{
@@ -170,7 +170,7 @@ impl Reader {
         let Some(spans) = &mut self.update.attrs.spans else {
             return;
         };
-        let normal = attr.flags == normal_flags(attr);
+        let normal = attr.flags == normal_flags(attr) && !has_duplicates(attr);
         if !(in_order && normal && spans.push(at)) {
             self.update.attrs.spans = None;
         }

@@ -257,6 +257,14 @@ remote-as = {WATCHER_ASN}
                 (Verdict::Keep, Some((attributes, _)), None) => {
                     assert!(has(attributes, code), "{name}: not in {attributes}");
                 }
+                (Verdict::Once, Some((attributes, _)), None) => {
+                    let values = attributes["large_communities"].as_array();
+                    assert_eq!(values.map(Vec::len), Some(1), "{name}: {attributes}");
+                    let (_, passed_on) = self.table[&scene.prefix]
+                        .attribute(code)
+                        .expect("the attribute");
+                    assert_eq!(passed_on.len(), 12, "{name}");
+                }
                 (_, received, rejected) => panic!("{name}: {received:?} {rejected:?}"),
             }
         }

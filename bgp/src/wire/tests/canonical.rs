@@ -72,6 +72,42 @@ fn known_transitive_keeps_partial_as_it_is() {
     }
 }
 
+/// RFC 8092 §3.
+#[test]
+fn a_large_community_that_occurs_twice_is_in_it_once() {
+    let large = |locals: &[u8]| -> Vec<u8> {
+        let one = |n: &u8| [0, 0, 0xfd, 0xe9, 0, 0, 0, 1, 0, 0, 0, *n];
+        let value: Vec<u8> = locals.iter().flat_map(one).collect();
+        attr(if value.len() > 255 { 0xd0 } else { 0xc0 }, 32, &value)
+    };
+    let with = |attr: Vec<u8>, ctx| of(&[mandatory(ctx), vec![attr]].concat(), ctx);
+    for ctx in [EXTERNAL, OLD] {
+        // Those that stay keep their order.
+        assert_eq!(
+            with(large(&[9, 2, 9, 2, 5]), ctx),
+            with(large(&[9, 2, 5]), ctx)
+        );
+        // What is left needs no long length any more.
+        assert_eq!(with(large(&[7; 30]), ctx), with(large(&[7]), ctx));
+    }
+    let sound = read(
+        body(
+            &[],
+            &[mandatory(EXTERNAL), vec![large(&[2, 1])]].concat(),
+            &NLRI,
+        ),
+        EXTERNAL,
+    );
+    assert!(sound.attrs.spans.is_some(), "nothing to remove: copied");
+    // Octets that differ within and not at the bounds of a value.
+    let shifted = attr(0xc0, 32, &[[1; 12], [2; 12]].concat());
+    assert!(with(shifted.clone(), EXTERNAL).ends_with(&shifted));
+    // As many as a message has room for.
+    let all: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let first: Vec<u8> = (0..=255).collect();
+    assert_eq!(with(large(&all), EXTERNAL), with(large(&first), EXTERNAL));
+}
+
 #[test]
 fn what_is_not_kept_is_not_in_it() {
     let attrs = [

@@ -193,7 +193,9 @@ fn attributes() -> impl Strategy<Value = AttrsBuf> {
                 attrs.set_local_pref(Some(local_pref));
                 for (code, (count, unit)) in [(8, communities), (32, large)] {
                     if count > 0 {
-                        attrs.set(code, 0xc0, &vec![code; count * unit * 4]);
+                        // No value twice.
+                        let value = |n| vec![code ^ n as u8; unit * 4];
+                        attrs.set(code, 0xc0, &(0..count).flat_map(value).collect::<Vec<_>>());
                     }
                 }
                 attrs.set(code::AGGREGATOR, 0xc0, &[0, 1, 0, 0, 1, 1, 1, 1]);

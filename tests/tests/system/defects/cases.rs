@@ -18,6 +18,8 @@ pub enum Verdict {
     Discard,
     /// The route is used with the attribute as it came first, or passed on.
     Keep,
+    /// The route is used, and a value that came twice is passed on once.
+    Once,
     /// Session reset: a NOTIFICATION with code 3 and this subcode.
     Reset(u8),
 }
@@ -28,11 +30,11 @@ impl Verdict {
     }
 
     pub fn keeps_the_route(self) -> bool {
-        matches!(self, Discard | Keep)
+        matches!(self, Discard | Keep | Once)
     }
 }
 
-use Verdict::{Discard, Keep, Reset, Unused, Withdraw};
+use Verdict::{Discard, Keep, Once, Reset, Unused, Withdraw};
 
 /// Who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -443,19 +445,19 @@ fn communities(all: &mut Vec<Case>) {
     let wide = &[
         0, 2, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1,
     ];
-    let large = &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
-    let mut add = |name, sound: &'static [u8], source| {
-        Attribute::new(name, TRANSITIVE, sound, Withdraw, source).cases(all);
+    let of = |name, sound: &'static [u8], source| {
+        Attribute::new(name, TRANSITIVE, sound, Withdraw, source)
     };
-    add(("COMMUNITIES", 8), &[0xfd, 0xe9, 0, 1], "7606 §7.8");
-    add(
-        ("EXTENDED COMMUNITIES", 16),
-        &[0, 2, 0, 1, 0, 0, 0, 1],
-        "7606 §7.14",
-    );
-    add(("IPv6 EXTENDED COMMUNITIES", 25), wide, "7606 §7.15");
-    add(("LARGE_COMMUNITY", 32), large, "8092 §6");
-    add(("ONLY_TO_CUSTOMER", 35), &[0, 0, 0, 9], "9234 §5");
+    of(("COMMUNITIES", 8), &[0xfd, 0xe9, 0, 1], "7606 §7.8").cases(all);
+    let extended = &[0, 2, 0, 1, 0, 0, 0, 1];
+    of(("EXTENDED COMMUNITIES", 16), extended, "7606 §7.14").cases(all);
+    of(("IPv6 EXTENDED COMMUNITIES", 25), wide, "7606 §7.15").cases(all);
+    let value = &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+    let large = of(("LARGE_COMMUNITY", 32), value, "8092 §6");
+    large.cases(all);
+    let twice = large.of(&value.repeat(2));
+    all.push(large.with("a value twice", both(Once), "8092 §3", twice));
+    of(("ONLY_TO_CUSTOMER", 35), &[0, 0, 0, 9], "9234 §5").cases(all);
 }
 
 /// Of peers with two-octet AS numbers; ignored from others.

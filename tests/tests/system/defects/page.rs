@@ -18,6 +18,7 @@ all its other routes (but for the resets, which end theirs and no other).
 | withdraw | treat-as-withdraw: as if the routes had been withdrawn; the session goes on |
 | discard | attribute discard: the routes are used without the attribute |
 | kept | the routes are used; of an attribute that comes twice, the first copy counts |
+| kept once | the routes are used, and the second of two equal values is gone; that is no error |
 | unused: … | the routes are kept and not used, and shown with this reason (`godwit route list --rejected`) |
 | reset 3/N | the session ends with NOTIFICATION UPDATE Message Error, subcode N |
 
@@ -73,6 +74,7 @@ fn text(verdict: Option<Verdict>) -> String {
         Some(Verdict::Unused(why)) => format!("unused: {why}"),
         Some(Verdict::Discard) => "discard".into(),
         Some(Verdict::Keep) => "kept".into(),
+        Some(Verdict::Once) => "kept once".into(),
         Some(Verdict::Reset(subcode)) => format!("reset 3/{subcode}"),
     }
 }
