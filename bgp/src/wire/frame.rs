@@ -56,7 +56,9 @@ impl MessageType {
             MessageType::Update => (23, max_len),
             MessageType::Notification => (21, max_len),
             MessageType::Keepalive => (HEADER_LEN, HEADER_LEN),
-            MessageType::RouteRefresh => (23, max_len),
+            // A body of another length than 4 is not an error of the header
+            // (RFC 7313 §5).
+            MessageType::RouteRefresh => (HEADER_LEN, max_len),
         }
     }
 }

@@ -34,9 +34,12 @@ impl RouteRefresh {
         let marker = matches!(body.get(2), Some(&(Self::BEGIN | Self::END)));
         match read(body) {
             Ok((rest, message)) if rest.is_empty() || !(marker && enhanced) => Ok(message),
-            Err(_) if !(marker && enhanced) => {
-                Err(Notification::new(code::MESSAGE_HEADER, header::BAD_LENGTH))
-            }
+            Err(_) if !(marker && enhanced) => Err(Notification::with_data(
+                code::MESSAGE_HEADER,
+                header::BAD_LENGTH,
+                // shorter than four octets, so it fits
+                Bytes::copy_from_slice(&[0, (HEADER_LEN + body.len()) as u8]),
+            )),
             _ => Err(Notification::with_data(
                 code::ROUTE_REFRESH,
                 refresh::INVALID_LENGTH,

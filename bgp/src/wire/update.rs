@@ -210,7 +210,8 @@ impl Update {
     /// there are such routes.
     pub fn next_hop(&self, family: Family) -> Option<NextHop> {
         match self.mp_reach {
-            Some((f, next_hop, _)) if f == family => Some(next_hop),
+            // Without prefixes it is nobody's (RFC 4760 §3).
+            Some((f, next_hop, nlri)) if f == family && !nlri.is_empty() => Some(next_hop),
             _ if family == Family::Ipv4Unicast => self.next_hop.map(NextHop::V4),
             _ => None,
         }

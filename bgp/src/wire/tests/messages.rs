@@ -52,7 +52,7 @@ fn header_faults_have_their_code_and_data() {
         (28, 1),
         (22, 2),
         (20, 3),
-        (22, 5),
+        (18, 5),
         (4097, 2),
     ] {
         let length: u16 = length;
@@ -294,4 +294,26 @@ fn refresh_comes_back_and_knows_the_lengths_of_7313() {
     assert!(RouteRefresh::decode(&long(0), true).is_ok());
     let error = RouteRefresh::decode(&long(1), true).unwrap_err();
     assert_eq!((error.code, error.subcode, error.data.len()), (7, 1, 25));
+}
+
+/// Its length is the body's to judge: RFC 7313 §5 has an error of its own.
+#[test]
+fn a_refresh_that_is_too_short_is_split_off_and_refused_by_its_subtype() {
+    for (body, enhanced, code, subcode) in [
+        (&[0, 1, 1][..], true, 7, 1),
+        (&[0, 1, 2], true, 7, 1),
+        (&[0, 1, 1], false, 1, 2),
+        (&[0, 1, 0], true, 1, 2),
+        (&[], true, 1, 2),
+    ] {
+        let length = 19 + body.len() as u16;
+        let whole = [header(length, 5), body.to_vec()].concat();
+        let frame = split(&whole).unwrap().unwrap();
+        let error = RouteRefresh::decode(&frame.body, enhanced).unwrap_err();
+        let data = match code {
+            7 => whole,
+            _ => length.to_be_bytes().to_vec(),
+        };
+        assert_eq!(fault(&error), (code, subcode, &data[..]), "{body:?}");
+    }
 }

@@ -166,6 +166,16 @@ fn ipv4_with_two_next_hops_is_withdrawn() {
 }
 
 #[test]
+fn a_next_hop_beside_no_prefixes_is_nobodys_4760_3() {
+    let reach = attr(0x80, 14, &mp_reach(1, &[192, 0, 2, 9], &[]));
+    let attrs = [mandatory(EXTERNAL), vec![reach]].concat();
+    let update = read(body(&[], &attrs, &NLRI), EXTERNAL);
+    assert_eq!(update.action, UpdateAction::Keep);
+    let classic = NextHop::V4([192, 0, 2, 1].into());
+    assert_eq!(update.next_hop(Family::Ipv4Unicast), Some(classic));
+}
+
+#[test]
 fn ipv6_next_hop_for_ipv4_needs_negotiation() {
     let reach = attr(0x80, 14, &mp_reach(1, &global(1), &[8, 11]));
     let body = body(&[], &[reach, origin(), as_path()], &[]);
