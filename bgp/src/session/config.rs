@@ -67,12 +67,12 @@ impl AddPath {
         }
     }
 
-    /// Of any other value the family is as good as not listed.
-    pub(super) fn from_wire(mode: u8) -> AddPath {
-        AddPath {
-            receive: matches!(mode, 1 | 3),
-            send: matches!(mode, 2 | 3),
-        }
+    /// `None`: another value, which is as good as not there (RFC 7911 §4).
+    pub(super) fn from_wire(mode: u8) -> Option<AddPath> {
+        matches!(mode, 1..=3).then_some(AddPath {
+            receive: mode != 2,
+            send: mode != 1,
+        })
     }
 }
 

@@ -13,7 +13,9 @@ use super::fsm::Session;
 use super::io::{Action, ConnId, Event, State};
 use super::negotiate::{Negotiated, negotiate};
 use crate::types::{Asn, Family};
-use crate::wire::{Frame, MessageType, Notification, Open, RouteRefresh, decode_update};
+use crate::wire::{
+    Capability, Frame, MessageType, Notification, Open, RouteRefresh, decode_update,
+};
 
 impl Session {
     /// Takes one frame of one connection. An UPDATE of an Established session
@@ -95,8 +97,11 @@ impl Session {
         self.end(at, Ending::Send(fault), After::Hold, now);
     }
 
-    /// A family that was not negotiated, or a session without the capability:
-    /// ignored (RFC 2918 §4). So are subtypes that nobody defined (RFC 7313 §5).
+    /// A family that was not negotiated: ignored (RFC 2918 §4), and so is a
+    /// request where we said nothing of the capability, whatever the peer said;
+    /// it is for those who take requests. Subtypes that nobody defined are
+    /// ignored too (RFC 7313 §5); without that RFC the octet is reserved, and
+    /// the message a request (RFC 2918 §3).
     fn refresh_received(
         &mut self,
         at: usize,
@@ -108,18 +113,27 @@ impl Session {
         if !negotiated.has(family) {
             return None;
         }
-        let (plain, enhanced) = (negotiated.route_refresh, negotiated.enhanced_refresh);
+        let enhanced = negotiated.enhanced_refresh;
+        let answers = negotiated
+            .local
+            .capabilities
+            .contains(&Capability::RouteRefresh);
         let until = self.refresh_until.get_mut(family.index())?;
         match refresh.subtype {
-            RouteRefresh::REQUEST if plain => {
+            _ if !enhanced => {
+                self.actions
+                    .extend(answers.then_some(Action::Refresh(family)));
+                None
+            }
+            RouteRefresh::REQUEST => {
                 self.actions.push_back(Action::Refresh(family));
                 None
             }
-            RouteRefresh::BEGIN if enhanced => {
+            RouteRefresh::BEGIN => {
                 *until = Some(now.saturating_add(self.config.refresh_hold));
                 Some(Event::RefreshBegin(family))
             }
-            RouteRefresh::END if enhanced => {
+            RouteRefresh::END => {
                 *until = None;
                 Some(Event::RefreshEnd(family))
             }
@@ -288,6 +302,10 @@ impl Session {
 
     /// The socket takes no more, and there are bytes left: the send hold timer
     /// runs from the first of these until [`written`](Session::written).
+    ///
+    /// RFC 9687 §3 counts messages. Octets are what shows that the peer's TCP
+    /// takes something; one that takes a little now and then would end messages
+    /// now and then, too, and costs nobody but itself.
     pub fn blocked(&mut self, conn: ConnId, now: Duration) {
         if let Some(conn) = self.conn_mut(conn) {
             conn.timers.blocked(now);

@@ -30,7 +30,7 @@ pub struct Negotiated {
     pub as4: bool,
     /// Both take messages of up to 65535 octets (RFC 8654).
     pub extended_message: bool,
-    /// Both know ROUTE-REFRESH (RFC 2918).
+    /// The peer takes ROUTE-REFRESH (RFC 2918). That we do is in our OPEN.
     pub route_refresh: bool,
     /// Both mark begin and end of a refresh (RFC 7313).
     pub enhanced_refresh: bool,
@@ -133,7 +133,7 @@ pub(super) fn negotiate(
         extended_message: both(&local, &remote, |c| {
             matches!(c, Capability::ExtendedMessage)
         }),
-        route_refresh: both(&local, &remote, |c| matches!(c, Capability::RouteRefresh)),
+        route_refresh: remote.capabilities.contains(&Capability::RouteRefresh),
         enhanced_refresh: both(&local, &remote, |c| {
             matches!(c, Capability::EnhancedRouteRefresh)
         }),
@@ -258,8 +258,10 @@ fn advertised_add_path(open: &Open) -> [AddPath; Family::COUNT] {
             continue;
         };
         for (afi_safi, mode) in listed {
-            if let Some(slot) = afi_safi.family().and_then(|f| families.get_mut(f.index())) {
-                *slot = AddPath::from_wire(*mode);
+            if let Some(mode) = AddPath::from_wire(*mode)
+                && let Some(slot) = afi_safi.family().and_then(|f| families.get_mut(f.index()))
+            {
+                *slot = mode;
             }
         }
     }
@@ -286,7 +288,8 @@ fn graceful_restart(
         .capabilities
         .iter()
         .find(|c| matches!(c, Capability::GracefulRestart { .. }))?;
-    remote.capabilities.iter().find_map(|capability| {
+    // All but the last instance are to be ignored (RFC 4724 §3).
+    remote.capabilities.iter().rev().find_map(|capability| {
         let Capability::GracefulRestart {
             restart,
             notification,

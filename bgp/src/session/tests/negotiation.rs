@@ -119,6 +119,12 @@ fn several_paths_of_a_family_that_was_not_negotiated_or_in_no_known_way_do_not_c
         .push(Capability::AddPath(vec![(v4, 3), (v6, 7)]));
     let negotiated = agree(&config, open);
     assert_eq!(negotiated.add_path, [AddPath::default(); 2]);
+    // Nor does it take back what was said (RFC 7911 §4).
+    let mut open = peer.open(false);
+    open.capabilities
+        .push(Capability::AddPath(vec![(v6, 3), (v6, 0), (v6, 4)]));
+    let negotiated = agree(&config, open);
+    assert_eq!(negotiated.add_path, [AddPath::default(), both]);
 }
 
 #[test]
@@ -151,7 +157,9 @@ fn capabilities_count_only_if_both_have_them() {
         extra: Vec::new(),
     };
     let agreed = agree(&without, peer_open());
-    assert!(!agreed.as4 && !agreed.extended_message && !agreed.route_refresh);
+    assert!(!agreed.as4 && !agreed.extended_message && !agreed.enhanced_refresh);
+    // It says what its sender takes (RFC 2918 §2).
+    assert!(agreed.route_refresh);
     assert_eq!(agreed.max_message(), wire::MAX_MESSAGE);
     assert_eq!(agreed.graceful_restart, None);
 }
@@ -236,6 +244,25 @@ fn graceful_restart_keeps_the_peers_families_that_were_negotiated() {
     assert!(gr.restarted && gr.notification);
     assert_eq!(gr.restart_time, secs(120));
     assert_eq!(gr.families, [None, Some(true)]);
+}
+
+#[test]
+fn of_several_graceful_restart_capabilities_the_last_counts_4724_3() {
+    let mut open = peer_open();
+    let v4 = Family::Ipv4Unicast.afi_safi();
+    for (time, families) in [(1, vec![]), (7, vec![(v4, true)])] {
+        open.capabilities.push(Capability::GracefulRestart {
+            restart: false,
+            notification: false,
+            time,
+            families,
+        });
+    }
+    let gr = agree(&config(), open).graceful_restart.unwrap();
+    assert_eq!(
+        (gr.restart_time, gr.families),
+        (secs(7), [Some(true), None])
+    );
 }
 
 #[test]

@@ -15,6 +15,31 @@ fn expired(actions: &[Action]) -> usize {
     actions.iter().filter(expired).count()
 }
 
+fn requests(actions: &[Action]) -> usize {
+    let request = |a: &&Action| matches!(a, Action::Refresh(V4));
+    actions.iter().filter(request).count()
+}
+
+/// RFC 2918 §3: who advertised it is asked; whether the other can be asked in
+/// turn is another matter.
+#[test]
+fn a_peer_may_ask_that_takes_no_requests_itself_and_is_not_asked() {
+    for (ours, theirs) in [(true, false), (false, true)] {
+        let of = |mut config: SessionConfig, knows| {
+            config.capabilities.route_refresh = knows;
+            config.capabilities.enhanced_refresh = false;
+            config
+        };
+        let open = of(peer_config(), theirs).open(false);
+        let (mut lone, conn) = Lone::open_confirm(of(config(), ours), &open);
+        lone.frame(conn, keepalive());
+        lone.actions();
+        refresh(&mut lone, conn, &[0, 1, 0, 1]);
+        assert_eq!(requests(&lone.actions()), usize::from(ours));
+        assert_eq!(lone.session.request_refresh(V4), theirs);
+    }
+}
+
 #[test]
 fn begin_and_end_come_back_in_order_with_the_updates() {
     let (mut lone, conn) = Lone::established(config());
@@ -98,6 +123,8 @@ fn marks_mean_nothing_without_the_capability_or_the_family() {
     let other: [&[u8]; 4] = [BEGIN, END, &[0, 1, 1, 1, 0], &[0, 1, 7, 1]];
     for body in other {
         assert!(refresh(&mut lone, conn, body).is_none());
+        // The octet is reserved then (RFC 2918 §3).
+        assert_eq!(requests(&lone.actions()), 1, "{body:?}");
     }
     let mut narrow = config();
     narrow.families = vec![Family::Ipv6Unicast];
