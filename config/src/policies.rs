@@ -4,7 +4,7 @@ mod matches;
 mod sets;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use godwit_policy::route::{
@@ -39,7 +39,7 @@ struct Names {
     communities: BTreeMap<String, Vec<CommunityPattern>>,
     as_paths: BTreeMap<String, Vec<AsPathPattern>>,
     groups: Vec<String>,
-    policies: Vec<String>,
+    policies: BTreeSet<String>,
 }
 
 pub(crate) fn read(root: &Table<'_>, registry: &Registry) -> Policies {
@@ -52,7 +52,7 @@ pub(crate) fn read(root: &Table<'_>, registry: &Registry) -> Policies {
         communities: named_lists(&table, "community-set", values::community_pattern),
         as_paths: named_lists(&table, "as-path-set", values::as_path_pattern),
         groups: groups.map(|(name, _)| name.get_ref().to_string()).collect(),
-        policies: Vec::new(),
+        policies: BTreeSet::new(),
     };
     let policies = table.named("route");
     let known = policies.iter().map(|(name, _)| name.get_ref().to_string());
@@ -97,6 +97,7 @@ impl Policies {
         PolicySet::compile_with(&self.spec, registry).unwrap_or_else(|error| {
             let span = match &error {
                 PolicyError::TooManyRules { policy }
+                | PolicyError::TooDeep { policy }
                 | PolicyError::PrependTooLong { policy, .. }
                 | PolicyError::UnknownPrefixSet { policy, .. } => self.spans.get(policy),
                 _ => None,
@@ -117,21 +118,30 @@ fn refuse_rings(
     calls: &BTreeMap<(String, String), Range<usize>>,
     problems: &Problems,
 ) {
-    while let Some(ring) = spec.call_cycle() {
-        let [.., last, first] = ring.as_slice() else {
-            return;
-        };
+    let mut closing = BTreeSet::new();
+    for ring in spec.call_rings() {
         let problem = Problem::new(
-            format!("policies call each other in a ring: {}", ring.join(" → ")),
+            format!(
+                "policies call each other in a ring: {}",
+                ring.names.join(" → ")
+            ),
             "take one of the calls out",
         );
         let problem = problem.label("closes the ring");
-        problems.push(match calls.get(&(last.clone(), first.clone())) {
+        let call = (ring.caller, ring.called);
+        problems.push(match calls.get(&call) {
             Some(span) => problem.at(span.clone()),
             None => problem,
         });
-        for rule in spec.policies.get_mut(last).into_iter().flatten() {
-            rule.call = rule.call.take().filter(|call| call != first);
+        closing.insert(call);
+    }
+    if closing.is_empty() {
+        return;
+    }
+    for (name, rules) in &mut spec.policies {
+        for rule in rules {
+            let call = rule.call.take();
+            rule.call = call.filter(|call| !closing.contains(&(name.clone(), call.clone())));
         }
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Policy {
     pub traits: Traits,
     /// Rules that one route meets at most, those of called policies included.
     pub size: usize,
+    /// Policies that a route is in at once, this one included.
+    pub depth: usize,
 }
 
 #[derive(Debug)]
@@ -146,6 +148,7 @@ impl Policy {
                 .map(Rule::traits)
                 .fold(Traits::default(), Traits::or),
             size: rules.iter().map(Rule::size).fold(0, usize::saturating_add),
+            depth: 1 + rules.iter().map(Rule::depth).max().unwrap_or_default(),
             rules,
         }
     }
@@ -168,6 +171,15 @@ impl Rule {
         self.call
             .as_ref()
             .map_or(1, |call| call.size().saturating_add(1))
+    }
+
+    /// Of what it calls.
+    fn depth(&self) -> usize {
+        match &self.call {
+            Some(Element::Rules(policy)) => policy.depth,
+            Some(Element::Custom(_)) => 1,
+            None => 0,
+        }
     }
 
     /// Why the rule does not apply, all but prefixes considered.

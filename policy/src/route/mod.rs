@@ -40,7 +40,7 @@ pub use number::{Amount, NumberRange, NumberRangeError};
 pub use prefix_set::{PrefixRange, PrefixRangeError, PrefixSet};
 pub use registry::Registry;
 pub use residual::{Outcome, Residual, RuleName};
-pub use set::{PolicyError, PolicySet};
+pub use set::{CallRing, PolicyError, PolicySet};
 pub use spec::{
     MatchSpec, NeighbourMatch, NextHopSpec, PolicySetSpec, Prepend, RuleSpec, SetSpec, SourceMatch,
     Then,

@@ -1,6 +1,6 @@
 //! All policies of a configuration, compiled together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +41,10 @@ pub enum PolicyError {
     CallCycle {
         names: Vec<String>,
     },
+    /// Its calls go deeper than [`PolicySet::MAX_DEPTH`].
+    TooDeep {
+        policy: String,
+    },
     /// More than [`PolicySet::MAX_RULES`] with all that is called.
     TooManyRules {
         policy: String,
@@ -75,6 +79,11 @@ impl fmt::Display for PolicyError {
                     names.join(" → ")
                 )
             }
+            PolicyError::TooDeep { policy } => write!(
+                f,
+                "{policy} calls policies that call policies, more than {} of them in a row",
+                PolicySet::MAX_DEPTH
+            ),
             PolicyError::TooManyRules { policy } => write!(
                 f,
                 "{policy} has more than {} rules, those of the policies that it calls included",
@@ -105,6 +114,10 @@ impl PolicySet {
 
     /// Rules that one route may meet in a policy. Calls multiply them.
     pub const MAX_RULES: usize = 100_000;
+
+    /// Policies that a route may be in at once, each called by the one before: one
+    /// is a frame on the stack.
+    pub const MAX_DEPTH: usize = 64;
 
     pub fn compile(spec: &PolicySetSpec) -> Result<PolicySet, PolicyError> {
         PolicySet::compile_with(spec, &Registry::default())
@@ -169,35 +182,85 @@ impl PolicySet {
     }
 }
 
-impl PolicySetSpec {
-    /// The first ring of calls, if there is one.
-    pub fn call_cycle(&self) -> Option<Vec<String>> {
-        let mut done = std::collections::BTreeSet::new();
-        let mut names = self.policies.keys();
-        names.find_map(|name| self.ring(name, &mut Vec::new(), &mut done))
-    }
+/// Policies that call each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRing {
+    /// In the order of the calls, the first named again; of a long one "…" stands for
+    /// those in the middle.
+    pub names: Vec<String>,
+    /// The call that closes it.
+    pub caller: String,
+    pub called: String,
+}
 
-    fn ring<'a>(
-        &'a self,
-        name: &'a str,
-        open: &mut Vec<&'a str>,
-        done: &mut std::collections::BTreeSet<&'a str>,
-    ) -> Option<Vec<String>> {
-        if let Some(at) = open.iter().position(|earlier| *earlier == name) {
-            let ring = open.iter().skip(at).chain([&name]);
-            return Some(ring.map(|name| (*name).to_owned()).collect());
+impl PolicySetSpec {
+    /// Rings of calls, found in one pass: with the call that closes each taken out,
+    /// there is none left.
+    pub fn call_rings(&self) -> Vec<CallRing> {
+        let mut rings = Vec::new();
+        let mut told = BTreeSet::new();
+        // How deep those stand that wait for one that they call; `None`: done.
+        let mut seen: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+        let calls = |name: &str| {
+            let rules = self.policies.get(name)?;
+            Some(rules.iter().filter_map(|rule| rule.call.as_deref()))
+        };
+        for first in self.policies.keys() {
+            // Not by recursion: a file may chain as many as it has.
+            let mut open: Vec<&str> = Vec::new();
+            let mut left = Vec::new();
+            let mut next = Some(first.as_str());
+            loop {
+                if let Some(name) = next.take() {
+                    match (seen.get(name), open.last()) {
+                        (Some(Some(at)), Some(caller)) => {
+                            if told.insert((*caller, name)) {
+                                rings.push(CallRing {
+                                    names: ring(open.get(*at..).unwrap_or_default(), name),
+                                    caller: (*caller).to_owned(),
+                                    called: name.to_owned(),
+                                });
+                            }
+                        }
+                        (Some(_), _) => {}
+                        (None, _) => {
+                            if let Some(calls) = calls(name) {
+                                seen.insert(name, Some(open.len()));
+                                open.push(name);
+                                left.push(calls);
+                            }
+                        }
+                    }
+                }
+                let Some(calls) = left.last_mut() else { break };
+                next = calls.next();
+                if next.is_none() {
+                    left.pop();
+                    if let Some(done) = open.pop() {
+                        seen.insert(done, None);
+                    }
+                }
+            }
         }
-        let rules = self.policies.get(name)?;
-        if done.contains(name) {
-            return None;
-        }
-        open.push(name);
-        let mut calls = rules.iter().filter_map(|rule| rule.call.as_deref());
-        let found = calls.find_map(|call| self.ring(call, open, done));
-        open.pop();
-        done.insert(name);
-        found
+        rings
     }
+}
+
+fn ring(open: &[&str], closed_by: &str) -> Vec<String> {
+    /// Shown of each end of a long one.
+    const ENDS: usize = 5;
+    let names = |some: &[&str]| some.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let mut shown = match (open.first_chunk::<ENDS>(), open.last_chunk::<ENDS>()) {
+        (Some(first), Some(last)) if open.len() > 2 * ENDS => {
+            let mut shown = names(first);
+            shown.push("…".to_owned());
+            shown.extend(names(last));
+            shown
+        }
+        _ => names(open),
+    };
+    shown.push(closed_by.to_owned());
+    shown
 }
 
 struct Compiler<'a> {
@@ -222,6 +285,13 @@ impl<'a> Compiler<'a> {
             let names = ring.map(|name| (*name).to_owned()).collect();
             return Err(PolicyError::CallCycle { names });
         }
+        if let [first, ..] = self.open[..]
+            && self.open.len() >= PolicySet::MAX_DEPTH
+        {
+            return Err(PolicyError::TooDeep {
+                policy: first.to_owned(),
+            });
+        }
         self.open.push(name);
         let rules = rules
             .iter()
@@ -230,6 +300,12 @@ impl<'a> Compiler<'a> {
             .collect::<Result<_, _>>()?;
         self.open.pop();
         let policy = Policy::new(name, rules);
+        // One that was compiled before may be deep by itself.
+        if policy.depth > PolicySet::MAX_DEPTH {
+            return Err(PolicyError::TooDeep {
+                policy: name.to_owned(),
+            });
+        }
         if policy.size > PolicySet::MAX_RULES {
             return Err(PolicyError::TooManyRules {
                 policy: name.to_owned(),

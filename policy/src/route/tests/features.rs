@@ -168,7 +168,60 @@ fn a_ring_of_calls_is_an_error_that_names_it() {
     let spec = spec(&[], &rules);
     let error = PolicySet::compile(&spec).unwrap_err().to_string();
     assert_eq!(error, "policies call each other in a ring: b → c → b");
-    assert_eq!(spec.call_cycle().unwrap(), ["b", "c", "b"]);
+    let rings = spec.call_rings();
+    assert_eq!(rings.len(), 1);
+    assert_eq!(rings[0].names, ["b", "c", "b"]);
+    assert_eq!((&*rings[0].caller, &*rings[0].called), ("c", "b"));
+}
+
+/// `count` policies, each calling the next, and the last one `end`.
+fn chain_of_calls(count: usize, name: impl Fn(usize) -> String, end: &str) -> PolicySetSpec {
+    let rules = (0..count).map(|n| {
+        let next = match n + 1 == count {
+            true => end.to_owned(),
+            false => name(n + 1),
+        };
+        (name(n), vec![call(&next, None)])
+    });
+    PolicySetSpec {
+        policies: rules.collect(),
+        ..PolicySetSpec::default()
+    }
+}
+
+#[test]
+fn calls_go_only_so_deep_in_whatever_order_they_are_compiled() {
+    let forwards = |n: usize| format!("p{n:06}");
+    let backwards = |n: usize| format!("p{:06}", 999_999 - n);
+    for name in [&forwards as &dyn Fn(usize) -> String, &backwards] {
+        let spec = |count| chain_of_calls(count, name, "accept-all");
+        // The built-in policy is one, too.
+        PolicySet::compile(&spec(PolicySet::MAX_DEPTH - 1)).unwrap();
+        for count in [PolicySet::MAX_DEPTH, 20_000] {
+            let spec = spec(count);
+            assert_eq!(spec.call_rings(), []);
+            let error = PolicySet::compile(&spec).unwrap_err();
+            assert!(matches!(error, PolicyError::TooDeep { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn rings_are_found_in_one_pass_however_long_and_many() {
+    let name = |n: usize| format!("p{n:06}");
+    let rings = chain_of_calls(20_000, name, &name(0)).call_rings();
+    assert_eq!(rings.len(), 1);
+    assert_eq!(rings[0].names.len(), 12);
+    assert_eq!(
+        (&*rings[0].caller, rings[0].called.clone()),
+        (&*name(19_999), name(0))
+    );
+    let itself = (0..50_000).map(|n| (name(n), vec![call(&name(n), None)]));
+    let spec = PolicySetSpec {
+        policies: itself.collect(),
+        ..PolicySetSpec::default()
+    };
+    assert_eq!(spec.call_rings().len(), 50_000);
 }
 
 #[test]
