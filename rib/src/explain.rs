@@ -199,6 +199,10 @@ impl Rib {
             return None;
         }
         let path = self.core.paths.at(slot);
+        if !path.accepted() {
+            // What was sent is to be withdrawn.
+            return None;
+        }
         let export = &self.groups.of(to, &self.core)?.export;
         let source = export.source(path.peer, Family::of(&net.addr()), &self.core.peers);
         Some(export.rule(path.attr, &source, net, &self.core.attrs))

@@ -147,7 +147,8 @@ impl Rib {
                     path.attr_in
                 }),
                 RouteView::AllReceived => Some(path.attr_in),
-                RouteView::Best => (id == state.best).then_some(path.attr),
+                // Another may have come in its place that is not accepted.
+                RouteView::Best => (id == state.best && path.accepted()).then_some(path.attr),
                 RouteView::Received(peer) => (path.peer == peer).then_some(path.attr_in),
                 RouteView::Accepted(peer) => {
                     (path.peer == peer && path.accepted()).then_some(path.attr)
@@ -179,12 +180,24 @@ impl Rib {
         let output = &group.output[mark.family().index()];
         let several = output.has_several();
         let best = core.state(mark).best;
-        let path = |slot: u32, source: PeerId| {
-            let mut ids = core.paths_of(mark).filter(|(id, path)| match several {
-                true => *id == slot,
-                false => path.peer == source && (*id == best || core.paths.at(best).peer != source),
+        // What was sent is of a path of its source, of the best one if that is it.
+        let of_source = |source: PeerId| {
+            let of_best = best != NONE && core.paths.at(best).peer == source;
+            let mut paths = core.paths_of(mark);
+            let found = paths.find(|(id, path)| match of_best {
+                true => *id == best,
+                false => path.peer == source,
             });
-            ids.next().map_or(NONE, |(id, _)| id)
+            found.map(|(id, _)| id)
+        };
+        let mut slots: SmallVec<[u32; 8]> = SmallVec::new();
+        if several {
+            slots.extend(core.paths_of(mark).map(|(id, _)| id));
+            slots.sort_unstable();
+        }
+        let path = |slot: u32, source: PeerId| match several {
+            true => slots.binary_search(&slot).map_or(NONE, |_| slot),
+            false => of_source(source).unwrap_or(NONE),
         };
         output
             .entries(mark.dest())
@@ -224,18 +237,11 @@ impl Rib {
             NONE => Path::default(),
             id => *core.paths.at(id),
         };
-        let best = id != NONE && id == state.best;
-        let multipath = !best
-            && path.accepted()
-            && core
-                .config
-                .max_paths_external
-                .max(core.config.max_paths_internal)
-                > 1
-            && core
-                .view()
-                .multipath(state.paths, &core.config)
-                .contains(&id);
+        let best = id != NONE && id == state.best && path.accepted();
+        let multipath = !best && path.accepted() && {
+            let used = used.get_or_insert_with(|| core.used_at_once(mark));
+            used.binary_search(&id).is_ok()
+        };
         let entry = RouteEntry {
             prefix,
             peer: path.peer,

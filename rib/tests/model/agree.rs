@@ -50,6 +50,29 @@ impl World {
         out
     }
 
+    /// Whoever asks in the midst of things gets an answer.
+    pub fn ask(&mut self, net: IpNet) {
+        let ids: Vec<PeerId> = self.naive.peers.keys().map(|id| PeerId(*id)).collect();
+        let of_each = ids.into_iter().flat_map(|id| {
+            [
+                RouteView::Received(id),
+                RouteView::Accepted(id),
+                RouteView::Rejected(id),
+                RouteView::Advertised(id),
+            ]
+        });
+        let views = [RouteView::All, RouteView::Best].into_iter().chain(of_each);
+        for view in views.collect::<Vec<_>>() {
+            let query = RouteQuery {
+                view,
+                family: None,
+                prefix: PrefixFilter::Any,
+            };
+            self.rib.routes(&query, None, usize::MAX);
+        }
+        self.rib.explain(net);
+    }
+
     /// Both agree.
     pub fn compare(&mut self, when: &str) {
         let kept_out = self.kept_out(when);

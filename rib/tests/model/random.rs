@@ -111,7 +111,11 @@ impl Run {
                 let config = draw::config(lot);
                 world.reconfigure(config);
             }
-            19..=20 => world.aggregate(draw::aggregates(lot)),
+            18 => world.aggregate(draw::aggregates(lot)),
+            19..=20 => {
+                let net = lot.pick(nets);
+                world.ask(net);
+            }
             n => {
                 let Some(id) = self.peer() else {
                     return;
