@@ -226,7 +226,7 @@ impl<'a> View<'a> {
             return Candidates::new();
         };
         let max = match best.kind {
-            _ if best.peer == PeerId::LOCAL => 1,
+            _ if best.peer == PeerId::LOCAL || best.key.blackhole() => 1,
             SessionKind::External => config.max_paths_external,
             SessionKind::Internal | SessionKind::InternalClient => config.max_paths_internal,
         };
@@ -292,7 +292,9 @@ impl<'a> View<'a> {
     /// would send half of the traffic to the other: a loop.
     fn may_join(&self, c: &Candidate<'_>, best: &Candidate<'_>, config: &RibConfig) -> bool {
         let as_path = |c: &Candidate<'_>| self.attrs.attrs(c.attr).as_path();
-        c.key.cluster_len == best.key.cluster_len
+        // Who wants traffic dropped is not to be sent a share of it.
+        !c.key.blackhole()
+            && c.key.cluster_len == best.key.cluster_len
             && (config.multipath_relax
                 || match best.kind {
                     SessionKind::External => c.key.neighbour_as == best.key.neighbour_as,

@@ -320,7 +320,7 @@ impl Naive {
         let Some(best) = self.tie_break(equal.clone()) else {
             return Vec::new();
         };
-        if best.peer.is_none() {
+        if best.peer.is_none() || best.blackhole {
             return vec![best];
         }
         let external = self.external(&best);
@@ -332,7 +332,8 @@ impl Naive {
         let clusters = best.attrs.as_ref().cluster_list().count();
         equal.retain(|p| {
             let other = p.attrs.as_ref().as_path();
-            p.attrs.as_ref().cluster_list().count() == clusters
+            !p.blackhole
+                && p.attrs.as_ref().cluster_list().count() == clusters
                 && (self.config.multipath_relax
                     || match external {
                         true => other.first_as() == path.first_as(),
