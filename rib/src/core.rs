@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use godwit_bgp::PathId;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
 
 use crate::api::{PeerId, RibConfig, RibEvent};
 use crate::decide::View;
@@ -43,6 +44,9 @@ const DEFAULTS: [IpNet; 2] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
 ];
+
+/// Of whom the paths of a destination are.
+type Sources = SmallVec<[PeerId; 8]>;
 
 /// Where a path stands in the list of its destination.
 struct Place {
@@ -149,25 +153,7 @@ impl Core {
         let family = mark.family().index();
         let place = self.seek(mark, new.peer, new.rx_path_id);
         match place.found {
-            Some(id) => {
-                let old = *self.paths.at(id);
-                if old.attr_in == new.attr_in && old.attr == new.attr && old.flags == new.flags {
-                    self.paths.at_mut(id).epoch = new.epoch;
-                    self.attrs.release(new.attr_in);
-                    self.attrs.release(new.attr);
-                    return;
-                }
-                // The new one first: a next hop that both use stays known.
-                self.begin_path(mark, &new);
-                *self.paths.at_mut(id) = Path {
-                    next: old.next,
-                    ..new
-                };
-                self.end_path(mark, &old);
-                if old.accepted() || new.accepted() {
-                    self.touch(mark, id);
-                }
-            }
+            Some(id) => self.replace_path(mark, id, new),
             None if place.siblings >= MAX_SIBLINGS => {
                 self.attrs.release(new.attr_in);
                 self.attrs.release(new.attr);
@@ -189,14 +175,69 @@ impl Core {
         }
     }
 
+    /// Puts a path in place of another of the same peer and identifier. Takes over
+    /// the references to both blocks.
+    pub fn replace_path(&mut self, mark: Mark, id: u32, new: Path) {
+        let old = *self.paths.at(id);
+        if old.attr_in == new.attr_in && old.attr == new.attr && old.flags == new.flags {
+            self.paths.at_mut(id).epoch = new.epoch;
+            self.attrs.release(new.attr_in);
+            self.attrs.release(new.attr);
+            return;
+        }
+        // The new one first: a next hop that both use stays known.
+        self.begin_path(mark, &new);
+        *self.paths.at_mut(id) = Path {
+            next: old.next,
+            ..new
+        };
+        self.end_path(mark, &old);
+        if old.accepted() || new.accepted() {
+            self.touch(mark, id);
+        }
+    }
+
     /// Takes a peer's path out. False: it has none there of this identifier.
     pub fn remove_path(&mut self, mark: Mark, peer: PeerId, rx_path_id: PathId) -> bool {
         let place = self.seek(mark, peer, rx_path_id);
-        let (Some(id), before) = (place.found, place.before) else {
+        let Some(id) = place.found else {
             return false;
         };
+        self.unlink(mark, place.before, id);
+        let alone = self.paths_of(mark).all(|(_, path)| path.peer != peer);
+        self.peers.counts(peer).prefixes[mark.family().index()] -= u64::from(alone);
+        true
+    }
+
+    /// Takes all paths out of which `gone` says so.
+    pub fn remove_paths(&mut self, mark: Mark, gone: impl Fn(&Path) -> bool) {
+        let (mut left, mut losing) = (Sources::new(), Sources::new());
+        let (mut before, mut id) = (NONE, self.state(mark).paths);
+        while id != NONE {
+            let Path { peer, next, .. } = *self.paths.at(id);
+            if gone(self.paths.at(id)) {
+                self.unlink(mark, before, id);
+                losing.push(peer);
+            } else {
+                left.push(peer);
+                before = id;
+            }
+            id = next;
+        }
+        left.sort_unstable();
+        losing.sort_unstable();
+        losing.dedup();
+        for peer in losing {
+            let alone = left.binary_search(&peer).is_err();
+            self.peers.counts(peer).prefixes[mark.family().index()] -= u64::from(alone);
+        }
+    }
+
+    /// Takes the path behind `before` out.
+    fn unlink(&mut self, mark: Mark, before: u32, id: u32) {
         let family = mark.family().index();
         let path = *self.paths.at(id);
+        let peer = path.peer;
         self.touch(mark, id);
         let state = self.tables.state_mut(mark);
         if before == NONE {
@@ -211,11 +252,7 @@ impl Core {
         self.end_path(mark, &path);
         self.paths.release(id);
         self.path_count[family] -= 1;
-        let alone = self.paths_of(mark).all(|(_, path)| path.peer != peer);
-        let counts = self.peers.counts(peer);
-        counts.received[family] -= 1;
-        counts.prefixes[family] -= u64::from(alone);
-        true
+        self.peers.counts(peer).received[family] -= 1;
     }
 
     fn begin_path(&mut self, mark: Mark, path: &Path) {
@@ -264,13 +301,14 @@ impl Core {
         }
     }
 
-    /// Decides, if a decision is due, and tells the readers of the ring.
-    pub fn decide(&mut self, mark: Mark) {
+    /// Decides, if a decision is due, and tells the readers of the ring. How many
+    /// paths were looked at.
+    pub fn decide(&mut self, mark: Mark) -> usize {
         let state = *self.tables.state(mark);
         if !state.has(DIRTY) {
-            return;
+            return 0;
         }
-        let best = self.view().best(state.paths);
+        let (best, looked_at) = self.view().best(state.paths);
         let family = mark.family().index();
         if best != state.best {
             if state.best != NONE {
@@ -295,6 +333,7 @@ impl Core {
             state.set(GRAVE);
             self.graves.push_back(Grave { mark, quiet: None });
         }
+        looked_at
     }
 
     /// Counts the destination for whoever asks which prefixes have a route.
@@ -381,6 +420,17 @@ impl Core {
                 self.ring.trim(self.ring.end());
             }
         }
+    }
+
+    /// The slots of the paths that are used at once, in order.
+    pub fn used_at_once(&self, mark: Mark) -> SmallVec<[u32; 8]> {
+        let config = &self.config;
+        let mut used = match config.max_paths_external.max(config.max_paths_internal) {
+            0 | 1 => SmallVec::new(),
+            _ => self.view().multipath(self.state(mark).paths, config).0,
+        };
+        used.sort_unstable();
+        used
     }
 
     /// The best path, decided if that was due.

@@ -10,6 +10,7 @@ use crate::api::{PeerId, RibConfig};
 use crate::interner::{AttrId, Interner, Key};
 use crate::path::Paths;
 use crate::peers::Briefs;
+use crate::rank::ranked;
 use crate::slab::NONE;
 
 /// The steps, in order.
@@ -83,6 +84,12 @@ impl Candidate<'_> {
     }
 }
 
+/// What the steps before MED compare, and those behind it: the least wins.
+pub type BeforeMed = (u32, bool, u32, u16, u8);
+pub type AfterMed = (bool, u32, Tie);
+/// What the steps of the tie-break compare.
+pub type Tie = (u32, u16, u128, PathId, PeerId);
+
 /// Buffer for the candidates of one destination.
 pub type Candidates<'a> = SmallVec<[Candidate<'a>; 8]>;
 
@@ -123,15 +130,19 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Collects who takes part, from the head of a destination's list.
+    /// Collects who takes part, from the head of a destination's list. How many
+    /// paths were looked at.
     #[inline]
-    pub fn candidates(&self, head: u32, out: &mut Candidates<'a>) {
+    pub fn candidates(&self, head: u32, out: &mut Candidates<'a>) -> usize {
         out.clear();
+        let mut looked_at = 0;
         let mut id = head;
         while id != NONE {
             out.extend(self.candidate(id));
             id = self.paths.at(id).next;
+            looked_at += 1;
         }
+        looked_at
     }
 
     /// Leaves those of equal merit: all steps before the tie-break.
@@ -192,37 +203,62 @@ impl<'a> View<'a> {
         keep_least(all, Step::PathId, |c| (c.rx_path_id, c.peer), lost);
     }
 
-    /// The best path, or [`NONE`].
+    pub fn before_med(&self, c: &Candidate<'_>) -> BeforeMed {
+        let (weight, local) = (!c.weight(), c.peer == PeerId::LOCAL);
+        let local_pref = !c.key.local_pref;
+        (weight, !local, local_pref, c.key.path_len, c.key.origin)
+    }
+
+    pub fn after_med(&self, c: &Candidate<'_>) -> AfterMed {
+        (!c.kind.is_external(), c.igp_cost, self.tie(c))
+    }
+
+    fn tie(&self, c: &Candidate<'_>) -> Tie {
+        let brief = self.peers.at(c.peer);
+        let router_id = match c.key.originator_id {
+            0 => brief.router_id.0,
+            id => id,
+        };
+        let cluster_len = c.key.cluster_len;
+        (
+            router_id,
+            cluster_len,
+            brief.address_rank,
+            c.rx_path_id,
+            c.peer,
+        )
+    }
+
+    /// The best path, or [`NONE`]; and how many there are to choose from, taking
+    /// part or not.
     #[inline]
-    pub fn best(&self, head: u32) -> u32 {
+    pub fn best(&self, head: u32) -> (u32, usize) {
         if head == NONE || self.paths.at(head).next == NONE {
             let only = (head != NONE).then(|| self.candidate(head)).flatten();
-            return only.map_or(NONE, |c| c.path);
+            return (only.map_or(NONE, |c| c.path), 1);
         }
         let mut all = Candidates::new();
-        self.candidates(head, &mut all);
+        let looked_at = self.candidates(head, &mut all);
         self.merit(&mut all, |_, _| ());
         self.break_tie(&mut all, |_, _| ());
-        all.first().map_or(NONE, |c| c.path)
+        (all.first().map_or(NONE, |c| c.path), looked_at)
     }
 }
 
 impl<'a> View<'a> {
     /// The paths to use at once (best first, then as ties would be broken),
     /// with different next hops, as many as the configuration allows. Empty
-    /// when there is no best path.
-    pub fn multipath(&self, head: u32, config: &RibConfig) -> SmallVec<[u32; 8]> {
+    /// when there is no best path. And how many there are to choose from.
+    pub fn multipath(&self, head: u32, config: &RibConfig) -> (SmallVec<[u32; 8]>, usize) {
         let mut all = Candidates::new();
-        self.candidates(head, &mut all);
+        let looked_at = self.candidates(head, &mut all);
         let used = self.used_at_once(all, config);
-        used.iter().map(|c| c.path).collect()
+        (used.iter().map(|c| c.path).collect(), looked_at)
     }
 
     fn used_at_once(&self, mut equal: Candidates<'a>, config: &RibConfig) -> Candidates<'a> {
         self.merit(&mut equal, |_, _| ());
-        let mut rest = equal.clone();
-        self.break_tie(&mut equal, |_, _| ());
-        let Some(best) = equal.first().copied() else {
+        let Some(best) = equal.iter().min_by_key(|c| self.tie(c)).copied() else {
             return Candidates::new();
         };
         let max = match best.kind {
@@ -230,28 +266,31 @@ impl<'a> View<'a> {
             SessionKind::External => config.max_paths_external,
             SessionKind::Internal | SessionKind::InternalClient => config.max_paths_internal,
         };
-        let mut used = Candidates::from_slice(&[best]);
-        let next_hop = |c: &Candidate<'_>| self.attrs.next_hop_id(c.attr);
-        rest.retain(|c| c.path != best.path && self.may_join(c, &best, config));
-        while used.len() < usize::from(max) && !rest.is_empty() {
-            let mut round = rest.clone();
-            self.break_tie(&mut round, |_, _| ());
-            let next = round[0];
-            rest.retain(|c| c.path != next.path);
-            if !used.iter().any(|c| next_hop(c) == next_hop(&next)) {
-                used.push(next);
-            }
+        if max < 2 {
+            return Candidates::from_slice(&[best]);
         }
-        used
+        let next_hop = |c: &Candidate<'_>| self.attrs.next_hop_id(c.attr);
+        equal.retain(|c| c.path == best.path || self.may_join(c, &best, config));
+        // Of each next hop the first in order of the tie-break.
+        equal.sort_unstable_by_key(|c| (next_hop(c), self.tie(c)));
+        equal.dedup_by_key(|c| next_hop(c));
+        equal.sort_unstable_by_key(|c| self.tie(c));
+        equal.truncate(max.into());
+        equal
     }
 
     /// The paths that a peer is to be sent that takes several (RFC 7911), before
-    /// export has its say: in no order.
-    pub fn chosen(&self, head: u32, send: SendPaths, config: &RibConfig) -> SmallVec<[u32; 8]> {
+    /// export has its say: in no order. And how many there are to choose from.
+    pub fn chosen(
+        &self,
+        head: u32,
+        send: SendPaths,
+        config: &RibConfig,
+    ) -> (SmallVec<[u32; 8]>, usize) {
         let mut all = Candidates::new();
-        self.candidates(head, &mut all);
+        let looked_at = self.candidates(head, &mut all);
         let chosen = self.chosen_of(all, send, config);
-        chosen.iter().map(|c| c.path).collect()
+        (chosen.iter().map(|c| c.path).collect(), looked_at)
     }
 
     /// The same of these.
@@ -264,25 +303,10 @@ impl<'a> View<'a> {
         match send {
             SendPaths::Ecmp => self.used_at_once(all, config),
             SendPaths::Best(n) if all.len() > usize::from(n.get()) => {
-                self.ranked(all, n.get().into())
+                ranked(self, all, n.get().into())
             }
             SendPaths::All | SendPaths::Best(_) => all,
         }
-    }
-
-    /// The best so many: each is what the decision would choose if those before
-    /// it were not there.
-    fn ranked(&self, mut all: Candidates<'a>, n: usize) -> Candidates<'a> {
-        let mut ranked = Candidates::new();
-        while ranked.len() < n && !all.is_empty() {
-            let mut round = all.clone();
-            self.merit(&mut round, |_, _| ());
-            self.break_tie(&mut round, |_, _| ());
-            let next = round[0];
-            all.retain(|c| c.path != next.path);
-            ranked.push(next);
-        }
-        ranked
     }
 
     /// Whether a path of equal merit may be used besides the best.
@@ -330,22 +354,12 @@ fn keep_least_med(all: &mut Candidates<'_>, lost: &mut impl FnMut(u32, Step)) {
     if all.iter().all(|c| c.key.med == all[0].key.med) {
         return;
     }
-    let least = |of: &Candidate<'_>, all: &Candidates<'_>| {
-        all.iter()
-            .filter(|c| c.key.neighbour_as == of.key.neighbour_as)
-            .map(|c| c.key.med)
-            .min()
-    };
-    let losers: SmallVec<[u32; 8]> = all
-        .iter()
-        .filter(|c| least(c, all) < Some(c.key.med))
-        .map(|c| c.path)
-        .collect();
-    if losers.is_empty() {
-        return;
-    }
+    let med = |c: &Candidate<'_>| (c.key.neighbour_as, c.key.med);
+    let mut least: SmallVec<[(u32, u32); 8]> = all.iter().map(med).collect();
+    least.sort_unstable();
+    least.dedup_by_key(|(asn, _)| *asn);
     all.retain(|c| {
-        let keep = !losers.contains(&c.path);
+        let keep = least.binary_search(&med(c)).is_ok();
         if !keep {
             lost(c.path, Step::Med);
         }

@@ -73,7 +73,7 @@ impl Rib {
         if let Some(best) = candidates.first() {
             fates.push((best.path, PathFate::Best(last)));
         }
-        let used = view.multipath(head, &self.core.config);
+        let (used, _) = view.multipath(head, &self.core.config);
         for (path, fate) in &mut fates {
             if let PathFate::Lost(step) = *fate
                 && used.contains(path)

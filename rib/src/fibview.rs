@@ -171,7 +171,8 @@ impl FibView {
         {
             match core.tables.next_live(at, &mut budget) {
                 Ok(mark) => {
-                    self.process(mark, out, core);
+                    let looked_at = self.process(mark, out, core);
+                    budget = budget.saturating_sub(looked_at - 1);
                     at = mark.successor();
                     self.walk = Some(at);
                 }
@@ -188,18 +189,21 @@ impl FibView {
                 break;
             };
             self.cursor += 1;
-            budget -= 1;
             core.passed(mark);
-            self.process(mark, out, core);
+            let looked_at = self.process(mark, out, core);
+            budget = budget.saturating_sub(looked_at);
         }
         let more = self.walk.is_some() || self.cursor < limit.min(core.ring.end());
         self.told = more;
         more
     }
 
-    fn process(&mut self, mark: Mark, out: &mut Vec<FibChange>, core: &mut Core) {
+    /// Asks for what the kernel is to have, if it is another than before. How many
+    /// paths were looked at, at least one.
+    fn process(&mut self, mark: Mark, out: &mut Vec<FibChange>, core: &mut Core) -> usize {
         let mut set = NextHopSet::default();
-        let code = match wanted(mark, &mut set, core) {
+        let (wanted, looked_at) = wanted(mark, &mut set, core);
+        let code = match wanted {
             NOTHING => NOTHING,
             BLACKHOLE => BLACKHOLE,
             _ => {
@@ -228,6 +232,7 @@ impl FibView {
         if let Some(old) = old.checked_sub(FIRST_SET) {
             self.sets.release(old);
         }
+        looked_at
     }
 
     /// What became of changes. Those of other than the latest change of a
@@ -289,10 +294,12 @@ fn target(code: u32) -> FibTarget {
     }
 }
 
-/// The code of what the kernel should have; for a set, its content.
-fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
+/// The code of what the kernel should have; for a set, its content. And how many
+/// paths were looked at, at least one.
+fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> (u32, usize) {
+    let decided = core.decide(mark).max(1);
     let Some(best) = core.best(mark) else {
-        return NOTHING;
+        return (NOTHING, decided);
     };
     let Local {
         weight: _,
@@ -303,7 +310,7 @@ fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
     } = core.attrs.attrs(best.attr).local();
     let blackhole = blackhole || best.blackhole();
     if best.peer == PeerId::LOCAL && !blackhole {
-        return NOTHING;
+        return (NOTHING, decided);
     }
     let same_family = |source: &IpAddr| Family::of(source) == mark.family();
     set.options = KernelOptions {
@@ -313,11 +320,11 @@ fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
     };
     if blackhole {
         let plain = set.options == KernelOptions::default();
-        return if plain { BLACKHOLE } else { FIRST_SET };
+        return (if plain { BLACKHOLE } else { FIRST_SET }, decided);
     }
     let config = &core.config;
-    let used = match config.max_paths_external.max(config.max_paths_internal) {
-        0 | 1 => SmallVec::new(),
+    let (used, chosen_of) = match config.max_paths_external.max(config.max_paths_internal) {
+        0 | 1 => (SmallVec::new(), 0),
         _ => core.view().multipath(core.state(mark).paths, config),
     };
     // None either where a next hop has just gone: the best path goes with the
@@ -340,7 +347,7 @@ fn wanted(mark: Mark, set: &mut NextHopSet, core: &mut Core) -> u32 {
             weight: 1,
         });
     }
-    FIRST_SET
+    (FIRST_SET, decided + chosen_of)
 }
 
 /// The heaviest share; the kernel has no greater one.

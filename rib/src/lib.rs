@@ -30,6 +30,7 @@ mod path;
 mod peers;
 mod presence;
 mod query;
+mod rank;
 mod rib;
 mod ring;
 mod slab;

@@ -5,12 +5,11 @@
 //! are remembered, so that a peer which announces millions costs no more than
 //! one that keeps to its limit. What was there before stays, and may change.
 
-use godwit_bgp::{Family, PathId};
+use godwit_bgp::Family;
 
 use crate::api::{Counted, LimitNews, PeerId, PrefixLimit, RibEvent};
 use crate::core::Core;
 use crate::path::Verdict;
-use crate::ring::Mark;
 
 /// Paths over the limit that are kept, to be shown and to be taken in at once
 /// when there is room again.
@@ -82,16 +81,15 @@ impl Core {
         limit.count == Counted::Accepted && self.peers.at(id).is_some_and(|peer| peer.unjudged)
     }
 
-    /// Whether there is room for a path that import gave this verdict; `mark`
-    /// is its destination, if there is one, and `path_id` the peer's for it.
+    /// Whether there is room for a path that import gave this verdict; `before`
+    /// tells the one that is has, if the path is there already.
     pub fn room(
         &mut self,
         id: PeerId,
         family: Family,
         limit: &PrefixLimit,
-        mark: Option<Mark>,
-        path_id: PathId,
         verdict: Verdict,
+        before: impl FnOnce(&Core) -> Option<Verdict>,
     ) -> Room {
         if self.counted(id, family, limit.count) < u64::from(limit.max) {
             return Room::Yes;
@@ -100,8 +98,7 @@ impl Core {
             Counted::Received => verdict != Verdict::OverLimit,
             Counted::Accepted => verdict == Verdict::Accepted,
         };
-        let path = mark.and_then(|mark| self.path_of(mark, id, path_id));
-        let before = path.map(|at| self.paths.at(at).verdict());
+        let before = before(self);
         if !counts(verdict) || before.is_some_and(counts) {
             return Room::Yes;
         }

@@ -19,7 +19,8 @@ use crate::rib::Rib;
 use crate::ring::Mark;
 use crate::slab::NONE;
 
-/// Destinations looked at for one page, at most.
+/// Destinations looked at, and entries besides the first of each, for one page,
+/// at most.
 const SCAN: usize = 1 << 15;
 
 /// A page under construction.
@@ -118,7 +119,10 @@ impl Rib {
                 Ok(mark) => {
                     let net = self.core.tables.net(mark);
                     if inside.is_none_or(|inside| inside.contains(&net)) {
+                        let before = builder.page.entries.len();
                         self.add(query, mark, builder);
+                        let added = builder.page.entries.len() - before;
+                        budget = budget.saturating_sub(added.max(1) - 1);
                     }
                     at = mark.successor();
                 }
@@ -131,9 +135,10 @@ impl Rib {
     /// Adds the entries of one destination.
     fn add(&mut self, query: &RouteQuery, mark: Mark, builder: &mut Builder) {
         let state = *self.core.state(mark);
+        let mut used = None;
         if let RouteView::Advertised(peer) = query.view {
             for (id, path_id, attr) in self.advertised(mark, peer) {
-                self.push(mark, id, path_id, attr, builder);
+                self.push(mark, id, path_id, attr, &mut used, builder);
             }
             return;
         }
@@ -160,7 +165,7 @@ impl Rib {
             };
             if let Some(attr) = attr {
                 let path_id = self.rx_path_id(mark, &path);
-                self.push(mark, id, path_id, attr, builder);
+                self.push(mark, id, path_id, attr, &mut used, builder);
             }
             id = path.next;
         }
@@ -215,12 +220,15 @@ impl Rib {
         peer.spec.add_path_receive[mark.family().index()].then_some(path.rx_path_id)
     }
 
+    /// `used`: the slots of the paths used at once, in order, once they were
+    /// asked for.
     fn push(
         &mut self,
         mark: Mark,
         id: u32,
         path_id: Option<PathId>,
         attr: AttrId,
+        used: &mut Option<SmallVec<[u32; 8]>>,
         builder: &mut Builder,
     ) {
         let core = &self.core;

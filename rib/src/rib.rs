@@ -371,9 +371,12 @@ impl Rib {
                 }
                 if let Some(limit) = &limit {
                     // Also one that came earlier in this batch.
-                    let dest = A::table(&core.tables).find(*net);
-                    let mark = dest.map(|dest| Mark::new(A::FAMILY, dest));
-                    let room = core.room(id, A::FAMILY, limit, mark, *path_id, verdict);
+                    let before = |core: &Core| {
+                        let mark = Mark::new(A::FAMILY, A::table(&core.tables).find(*net)?);
+                        let path = core.path_of(mark, id, *path_id)?;
+                        Some(core.paths.at(path).verdict())
+                    };
+                    let room = core.room(id, A::FAMILY, limit, verdict, before);
                     if room != Room::Yes {
                         core.attrs.release(attr);
                         (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);

@@ -2,8 +2,6 @@
 //! not announce again in a refresh, and importing anew where a policy changed. One pass serves all peers that wanted
 //! one when it began.
 
-use godwit_bgp::PathId;
-
 use crate::api::PeerId;
 use crate::core::Core;
 use crate::import::Imports;
@@ -77,7 +75,7 @@ impl Sweep {
         let Some(mut at) = self.at else {
             return self.begin(&core.peers);
         };
-        let mut found: Vec<(PeerId, PathId, Task)> = Vec::new();
+        let mut judge: Vec<u32> = Vec::new();
         loop {
             if self.nothing_left(core) {
                 return self.finish(&mut core.peers, done);
@@ -90,25 +88,40 @@ impl Sweep {
                 }
                 Err(None) => return self.finish(&mut core.peers, done),
             };
-            for (_, path) in core.paths_of(mark) {
-                if let Some(work) = self.work.get(usize::from(path.peer.0)) {
-                    let missed = || work.missed[mark.family().index()].includes(path.epoch);
-                    let mut add = |task| found.push((path.peer, path.rx_path_id, task));
-                    if work.task.has(Task::REMOVE) || (work.task.has(Task::PURGE) && missed()) {
-                        add(Task::REMOVE);
-                    } else if work.task.has(Task::REIMPORT) {
-                        add(Task::REIMPORT);
-                    }
+            let mut looked_at = 0;
+            let mut some_go = false;
+            for (slot, path) in core.paths_of(mark) {
+                looked_at += 1;
+                match self.task_of(mark, path) {
+                    Task::REMOVE => some_go = true,
+                    Task::REIMPORT => judge.push(slot),
+                    _ => {}
                 }
             }
-            for (peer, id, task) in found.drain(..) {
-                if task == Task::REMOVE {
-                    core.remove_path(mark, peer, id);
-                } else {
-                    reimport(mark, peer, id, core, imports);
-                }
+            if some_go {
+                core.remove_paths(mark, |path| self.task_of(mark, path) == Task::REMOVE);
             }
+            for slot in judge.drain(..) {
+                reimport(mark, slot, core, imports);
+            }
+            // The first is in the destination's unit.
+            *units = units.saturating_sub(looked_at.max(1) - 1);
             at = mark.successor();
+        }
+    }
+
+    /// What is to be done with a path.
+    fn task_of(&self, mark: Mark, path: &Path) -> Task {
+        let Some(work) = self.work.get(usize::from(path.peer.0)) else {
+            return Task::default();
+        };
+        let missed = || work.missed[mark.family().index()].includes(path.epoch);
+        if work.task.has(Task::REMOVE) || (work.task.has(Task::PURGE) && missed()) {
+            Task::REMOVE
+        } else if work.task.has(Task::REIMPORT) {
+            Task::REIMPORT
+        } else {
+            Task::default()
         }
     }
 
@@ -165,31 +178,33 @@ impl Sweep {
     }
 }
 
-fn reimport(mark: Mark, id: PeerId, rx_path_id: PathId, core: &mut Core, imports: &mut Imports) {
-    let path = core.path_of(mark, id, rx_path_id);
-    let (Some(at), Some(peer)) = (path, core.peers.up(id)) else {
+fn reimport(mark: Mark, slot: u32, core: &mut Core, imports: &mut Imports) {
+    let path = *core.paths.at(slot);
+    let id = path.peer;
+    let Some(peer) = core.peers.up(id) else {
         return;
     };
-    let path = *core.paths.at(at);
-    let class = peer.import[mark.family().index()];
+    let family = mark.family();
+    let class = peer.import[family.index()];
     let net = core.tables.net(mark);
     let asn = peer.spec.asn;
     let mut evaluated = imports.evaluate(class, asn, path.attr_in, &core.config, &core.attrs);
     let accepted = evaluated.accept(net, &mut core.attrs);
     core.attrs.retain(path.attr_in);
     let (mut verdict, mut attr) = Verdict::split(accepted);
-    let family = mark.family();
     if let Some(limit) = core.enforced_limit(id, family)
-        && core.room(id, family, &limit, Some(mark), rx_path_id, verdict) != Room::Yes
+        && core.room(id, family, &limit, verdict, |_| Some(path.verdict())) != Room::Yes
     {
         core.attrs.release(attr);
         (verdict, attr) = (Verdict::OverLimit, AttrId::NONE);
     }
-    core.put_path(
+    let flags = Path::flags_of(verdict, false);
+    core.replace_path(
         mark,
+        slot,
         Path {
             attr,
-            flags: Path::flags_of(verdict, false),
+            flags,
             ..path
         },
     );

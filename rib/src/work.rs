@@ -91,8 +91,8 @@ impl Default for Turn {
 }
 
 impl Rib {
-    /// Does some of what is due: a unit is about one destination looked at.
-    /// True: there is more.
+    /// Does some of what is due: a unit is about one destination looked at, or
+    /// one path of it where there are several. True: there is more.
     pub fn work(&mut self, units: usize) -> bool {
         let graves = units.max(GRAVES);
         let mut units = units;
@@ -269,8 +269,8 @@ impl Rib {
         while *units > 0
             && let Some(mark) = self.core.dirty.pop_front()
         {
-            self.core.decide(mark);
-            *units -= 1;
+            let looked_at = self.core.decide(mark);
+            *units = units.saturating_sub(looked_at.max(1));
         }
         !self.core.dirty.is_empty()
     }

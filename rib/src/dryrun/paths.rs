@@ -78,11 +78,13 @@ impl Others {
             view.candidates(head, &mut all);
             return all;
         }
+        let mut others: SmallVec<[&Other; 4]> = self.0.iter().collect();
+        others.sort_unstable_by_key(|other| other.slot);
         let mut id = head;
         while id != NONE {
-            match self.0.iter().find(|other| other.slot == id) {
-                None => all.extend(view.candidate(id)),
-                Some(other) => all.extend(other.candidate(core)),
+            match others.binary_search_by_key(&id, |other| other.slot) {
+                Err(_) => all.extend(view.candidate(id)),
+                Ok(at) => all.extend(others[at].candidate(core)),
             }
             id = core.paths.at(id).next;
         }
@@ -94,7 +96,7 @@ impl Others {
     /// The best path.
     pub fn best(&self, head: u32, core: &Core) -> Option<Offer> {
         if self.is_empty() {
-            let best = core.view().best(head);
+            let (best, _) = core.view().best(head);
             return (best != NONE).then(|| {
                 let path = core.paths.at(best);
                 Offer {

@@ -110,19 +110,26 @@ impl Group {
             .is_some_and(|peer| peer.member.group == Some(self.id))
     }
 
-    /// Brings what is advertised of a destination up to its paths.
-    pub fn process(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) {
+    /// Brings what is advertised of a destination up to its paths. How many were
+    /// looked at, at least one.
+    pub fn process(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) -> usize {
         let family = mark.family().index();
         if !self.export.families[family] {
-            return;
+            return 1;
         }
-        match self.export.add_path[family] {
-            None => self.process_best(mark, core, seq),
-            Some(send) => self.process_paths(mark, send, core, seq),
-        }
+        let decided = core.decide(mark);
+        let chosen_of = match self.export.add_path[family] {
+            None => {
+                self.process_best(mark, core, seq);
+                1
+            }
+            Some(send) => self.process_paths(mark, send, core, seq).max(1),
+        };
+        let looked_at = decided + chosen_of;
         if self.queue.len() + PATH_COST * self.paths.len() >= MAX_QUEUED {
             self.flush(core, seq);
         }
+        looked_at
     }
 
     fn process_best(&mut self, mark: Mark, core: &mut Core, seq: &mut u64) {
@@ -146,7 +153,13 @@ impl Group {
 
     /// The same where several paths go out: each by itself, under the identifier
     /// that follows from its slot (RFC 7911 §3).
-    fn process_paths(&mut self, mark: Mark, send: SendPaths, core: &mut Core, seq: &mut u64) {
+    fn process_paths(
+        &mut self,
+        mark: Mark,
+        send: SendPaths,
+        core: &mut Core,
+        seq: &mut u64,
+    ) -> usize {
         type Entries = SmallVec<[(u32, Out); 8]>;
         // The ring may name a destination that was freed since: its list is none.
         let head = match core.best(mark) {
@@ -157,7 +170,7 @@ impl Group {
         let default = self.default_route(mark, core);
         let alone = default.is_some() || core.hidden_by(mark).is_some();
         new.extend(default.map(|out| (DEFAULT_SLOT, out)));
-        let chosen = match alone {
+        let (chosen, looked_at) = match alone {
             true => Default::default(),
             false => core.view().chosen(head, send, &core.config),
         };
@@ -193,6 +206,7 @@ impl Group {
             }
             self.change(mark, path, old, new, core);
         }
+        looked_at
     }
 
     /// What this group is to hold of a path, with a reference to its attributes.
@@ -505,7 +519,9 @@ impl Group {
         loop {
             match core.tables.next_live(at, units) {
                 Ok(mark) => {
-                    self.process(mark, core, seq);
+                    let looked_at = self.process(mark, core, seq);
+                    // The first is in the destination's unit.
+                    *units = units.saturating_sub(looked_at - 1);
                     at = mark.successor();
                     self.walk = Some(at);
                 }

@@ -268,9 +268,9 @@ impl Groups {
                 break;
             };
             core.passed(mark);
-            group.process(mark, core, seq);
+            let looked_at = group.process(mark, core, seq);
             group.cursor += 1;
-            *units -= 1;
+            *units = units.saturating_sub(looked_at);
         }
         group.cursor < core.ring.end()
     }

@@ -343,7 +343,14 @@ pub fn path_id(lot: &mut Lot) -> PathId {
 
 pub fn send_paths(lot: &mut Lot) -> SendPaths {
     let best = |n| SendPaths::Best(NonZeroU16::new(n).unwrap());
-    lot.pick(&[best(1), best(2), best(3), SendPaths::All, SendPaths::Ecmp])
+    lot.pick(&[
+        best(1),
+        best(2),
+        best(3),
+        best(6),
+        SendPaths::All,
+        SendPaths::Ecmp,
+    ])
 }
 
 /// A policy of a small pool, so that peers share some.

@@ -1,10 +1,10 @@
 //! As many paths of a prefix as there may be.
 
 use godwit_bgp::{PathId, SessionKind};
-use godwit_rib::{PeerId, PeerSpec};
+use godwit_rib::{PeerId, PeerSpec, PrefixFilter, RibConfig, RouteQuery, RouteView};
 use ipnet::IpNet;
 
-use crate::rules::{NET, external, inside, net, spec, via, world};
+use crate::rules::{NET, config, external, inside, net, spec, via, world};
 use crate::world::World;
 
 /// Gives several paths of a prefix.
@@ -55,4 +55,41 @@ fn paths_that_are_too_many_take_no_attributes_from_others() {
         let route = world.remotes[&hears.0].route(net(&format!("10.1.{i}.0/24")));
         assert_eq!(route.unwrap().as_ref().med(), Some(i));
     }
+}
+
+/// What a slice does with many paths of a prefix is so many units, and what is
+/// asked about them takes no longer than there are paths. All of this takes
+/// minutes where one path is compared with each other.
+#[test]
+fn many_paths_of_a_prefix_cost_as_much_as_there_are() {
+    let mut world = world();
+    world.reconfigure(RibConfig {
+        max_paths_external: 16,
+        ..config()
+    });
+    let from = world.up(giver(1));
+    let nets: Vec<IpNet> = (0..16).map(|i| net(&format!("10.0.{i}.0/24"))).collect();
+    fill(&mut world, from, &nets, 1024);
+    let mut calls = 0;
+    while world.rib.work(256) {
+        calls += 1;
+    }
+    assert!(calls >= 5, "{calls} calls for 16 times 1024 paths");
+    for _ in 0..5 {
+        let query = RouteQuery {
+            view: RouteView::All,
+            family: None,
+            prefix: PrefixFilter::Any,
+        };
+        let page = world.rib.routes(&query, None, usize::MAX);
+        assert_eq!(page.entries.len(), 1 << 14);
+        world.rib.poll_fib(&mut Vec::new(), 1000);
+    }
+    world.rib.peer_down(from);
+    let mut calls = 0;
+    while world.rib.work(256) {
+        calls += 1;
+    }
+    assert!(calls >= 5, "{calls} calls to remove 16 times 1024 paths");
+    assert_eq!(world.rib.summary().paths, [0, 0]);
 }

@@ -111,8 +111,8 @@ impl Run {
                 let config = draw::config(lot);
                 world.reconfigure(config);
             }
-            18 => world.aggregate(draw::aggregates(lot)),
-            19..=20 => {
+            19..=20 => world.aggregate(draw::aggregates(lot)),
+            21..=22 => {
                 let net = lot.pick(nets);
                 world.ask(net);
             }
@@ -136,7 +136,7 @@ impl Run {
             .collect();
         let family = lot.pick(&families);
         match n {
-            21..=49 => {
+            23..=49 => {
                 let nets = some(lot, nets, family);
                 let attrs = draw::attrs(lot, family, &spec);
                 world.announce_path(id, draw::path_id(lot), &nets, &attrs);
