@@ -62,6 +62,10 @@ pub struct Debts {
     /// Of `changed`, by destination and slot: paths that it may hold under their
     /// identifiers, and is to hold no more unless they are advertised again.
     gone: [BTreeSet<(u32, u32)>; 2],
+    /// Paths likewise that are advertised to it and that it cannot hold: they
+    /// came when it was detached, and it was not sent them. So `gone` grows no
+    /// further than what it once was sent, however often paths come and go.
+    fresh: [BTreeSet<(u32, u32)>; 2],
     /// Of `changed`: it may hold also what groups advertise that it was in.
     former: [Bitmap; 2],
     /// Those groups.
@@ -80,10 +84,23 @@ impl Debts {
         self.changed[mark.family().index()].set(mark.dest());
     }
 
+    /// This path is advertised to it, and was not before.
+    pub fn come(&mut self, mark: Mark, path: u32) {
+        let f = mark.family().index();
+        let place = (mark.dest(), path);
+        if !self.gone[f].contains(&place) && !self.may_hold_former(mark) {
+            self.fresh[f].insert(place);
+        }
+        self.changed(mark);
+    }
+
     /// It may hold this path, which is advertised to it no more.
     pub fn gone(&mut self, mark: Mark, path: u32) {
         self.changed(mark);
-        self.gone[mark.family().index()].insert((mark.dest(), path));
+        let (f, place) = (mark.family().index(), (mark.dest(), path));
+        if !self.fresh[f].remove(&place) {
+            self.gone[f].insert(place);
+        }
     }
 
     /// It may hold what a group that it was in advertises of these destinations,
@@ -180,16 +197,50 @@ impl Debts {
         self.from[family] = dest + 1;
     }
 
-    /// What was said to be gone of a destination, and is said no more.
+    /// What was said to be gone of a destination, and is said no more. It is sent
+    /// now what is advertised there.
     pub fn take_gone(&mut self, family: usize, dest: u32) -> SmallVec<[u32; 8]> {
-        let gone = &mut self.gone[family];
-        let paths: SmallVec<[u32; 8]> = gone
-            .range((dest, 0)..=(dest, u32::MAX))
-            .map(|(_, path)| *path)
-            .collect();
-        for path in &paths {
-            gone.remove(&(dest, *path));
+        take(&mut self.fresh[family], dest);
+        take(&mut self.gone[family], dest)
+    }
+}
+
+/// The paths of a destination, which are no longer in the set.
+fn take(set: &mut BTreeSet<(u32, u32)>, dest: u32) -> SmallVec<[u32; 8]> {
+    let of_dest = set.range((dest, 0)..=(dest, u32::MAX));
+    let paths: SmallVec<[u32; 8]> = of_dest.map(|(_, path)| *path).collect();
+    for path in &paths {
+        set.remove(&(dest, *path));
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_bgp::Family;
+
+    use super::*;
+
+    #[test]
+    fn paths_that_come_and_go_unsent_leave_nothing() {
+        let mut debts = Debts::default();
+        let mark = |dest| Mark::new(Family::Ipv4Unicast, dest);
+        // It was sent this one, under whose slot another comes later.
+        debts.gone(mark(3), 7);
+        for slot in 0..1000 {
+            for dest in 0..10 {
+                debts.come(mark(dest), slot);
+            }
+            for dest in 0..10 {
+                debts.gone(mark(dest), slot);
+            }
         }
-        paths
+        assert_eq!((debts.gone[0].len(), debts.fresh[0].len()), (1, 0));
+        // What it is sent, it may hold from then on.
+        debts.come(mark(1), 5);
+        assert!(debts.take_gone(0, 1).is_empty());
+        debts.gone(mark(1), 5);
+        assert_eq!(debts.take_gone(0, 1)[..], [5]);
+        assert_eq!(debts.take_gone(0, 3)[..], [7]);
     }
 }

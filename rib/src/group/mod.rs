@@ -296,10 +296,11 @@ impl Group {
             if let Some(peer) = core.peers.at_mut(id)
                 && let Place::Detached(debts) = &mut peer.member.place
             {
-                if path != NONE && old.for_member(id).is_some() && new.for_member(id).is_none() {
-                    debts.gone(mark, path);
-                } else {
-                    debts.changed(mark);
+                let held = [old, new].map(|out| path != NONE && out.for_member(id).is_some());
+                match held {
+                    [true, false] => debts.gone(mark, path),
+                    [false, true] => debts.come(mark, path),
+                    _ => debts.changed(mark),
                 }
                 tell(&mut peer.member, id, &mut core.events);
             }
