@@ -24,6 +24,7 @@ mod import;
 mod index;
 mod interner;
 mod limits;
+mod local;
 mod memo;
 mod nexthop;
 mod path;

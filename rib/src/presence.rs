@@ -185,6 +185,12 @@ impl Presence {
         }
     }
 
+    /// Whether there is an aggregate of this prefix that stands.
+    pub fn stands(&self, prefix: IpNet) -> bool {
+        let watched = self.aggregates.get(&prefix);
+        watched.is_some_and(|watched| watched.standing.is_some())
+    }
+
     /// Whether an aggregate stands in for the prefix.
     #[inline]
     pub fn hides(&self, net: IpNet) -> Option<IpNet> {

@@ -13,10 +13,7 @@ use godwit_policy::route::PolicyRef;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::api::{
-    Aggregate, LocalRoute, PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId,
-    TapPoll,
-};
+use crate::api::{PeerCounters, PeerId, PeerSpec, RibConfig, RibEvent, Summary, TapId, TapPoll};
 use crate::core::Core;
 use crate::dest::{Address, V4, V6};
 use crate::fib::{FibAck, FibChange, NextHopSet, NextHopSetId, NextHopState};
@@ -36,11 +33,6 @@ use crate::work::Turn;
 
 /// Prefixes of an UPDATE that are looked up together.
 const BATCH: usize = 32;
-
-/// Under which identifiers our own paths of a prefix are kept apart: a route,
-/// which goes first, and an aggregate.
-pub(crate) const ORIGINATED: PathId = PathId(0);
-pub(crate) const AGGREGATED: PathId = PathId(1);
 
 /// A path of an UPDATE, and its destination if there is one yet.
 type Looked<A> = (PathId, <A as Address>::Net, Option<u32>);
@@ -431,54 +423,6 @@ impl Rib {
     /// between two marks.
     pub fn refresh(&mut self, id: PeerId, family: Family) {
         self.groups.refresh(id, family, &mut self.core);
-    }
-
-    /// Announces a route of our own, in place of one of the same prefix. An
-    /// aggregate of that prefix is apart from it, and stands back.
-    pub fn originate(&mut self, route: &LocalRoute, now: Duration) {
-        self.now = now;
-        self.put_local(ORIGINATED, route);
-    }
-
-    pub(crate) fn put_local(&mut self, rx_path_id: PathId, route: &LocalRoute) {
-        let core = &mut self.core;
-        let attr = core.attrs.intern(route.attrs.as_ref());
-        core.attrs.retain(attr);
-        let mark = core.tables.find_or_insert(route.prefix.trunc());
-        core.put_path(
-            mark,
-            Path {
-                next: NONE,
-                peer: PeerId::LOCAL,
-                epoch: 0,
-                flags: Path::flags_of(Verdict::Accepted, route.blackhole),
-                attr_in: attr,
-                attr,
-                rx_path_id,
-                since: u32::try_from(self.now.as_secs()).unwrap_or(u32::MAX),
-            },
-        );
-    }
-
-    /// Takes a route of our own back. False: there was none.
-    pub fn withdraw_local(&mut self, prefix: IpNet) -> bool {
-        self.take_local(ORIGINATED, prefix)
-    }
-
-    pub(crate) fn take_local(&mut self, rx_path_id: PathId, prefix: IpNet) -> bool {
-        let mark = self.core.tables.find(prefix.trunc());
-        mark.is_some_and(|mark| self.core.remove_path(mark, PeerId::LOCAL, rx_path_id))
-    }
-
-    /// From now on, these stand while something is in them.
-    pub fn set_aggregates(&mut self, aggregates: &[Aggregate], now: Duration) {
-        self.now = now;
-        for (prefix, stood) in self.core.presence.set_aggregates(aggregates) {
-            self.take_local(AGGREGATED, prefix);
-            if stood.summary_only {
-                self.rehide.push_back((prefix, Mark::FIRST));
-            }
-        }
     }
 
     /// Holds back all that would be announced, or lets it go; what is received

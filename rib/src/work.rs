@@ -7,8 +7,9 @@ use crate::aggregate;
 use crate::api::{LocalRoute, PeerId, RibEvent};
 use crate::core::{Core, Grave, Quiet};
 use crate::dest::{DIRTY, GRAVE, LIVE, QUIET, TOUCHED};
+use crate::local::AGGREGATED;
 use crate::presence::{News, Stand};
-use crate::rib::{AGGREGATED, Rib};
+use crate::rib::Rib;
 use crate::ring::Mark;
 use crate::slab::NONE;
 use crate::sweep::Done;
@@ -296,8 +297,7 @@ impl Rib {
                     }
                     let hides = |stand: Option<Stand>| stand.is_some_and(|s| s.summary_only);
                     if hides(before) != hides(now) {
-                        self.rehide.retain(|(other, _)| *other != prefix);
-                        self.rehide.push_back((prefix, Mark::FIRST));
+                        self.begin_rehide(prefix);
                     }
                 }
             }
@@ -311,27 +311,6 @@ impl Rib {
             attrs: aggregate::attrs(&self.core.config, prefix, stand.atomic),
             blackhole: stand.blackhole,
         }
-    }
-
-    /// Has the groups look at what an aggregate hides, or no longer hides.
-    fn rehide(&mut self, units: &mut usize) -> bool {
-        let Some((prefix, mut at)) = self.rehide.pop_front() else {
-            return false;
-        };
-        let rest = loop {
-            match self.core.tables.next_live(at, units) {
-                Ok(mark) => {
-                    let net = self.core.tables.net(mark);
-                    if prefix.contains(&net) && prefix != net {
-                        self.core.renotify(mark);
-                    }
-                    at = mark.successor();
-                }
-                Err(next) => break next,
-            }
-        };
-        self.rehide.extend(rest.map(|next| (prefix, next)));
-        true
     }
 
     /// Forgets what every reader of the ring has passed.

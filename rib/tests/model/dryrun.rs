@@ -127,16 +127,10 @@ fn a_dry_run_counts_what_then_happens() {
                 });
             }
         }
-        let mut aggregates = match lot.one_in(2) {
+        let aggregates = match lot.one_in(2) {
             true => draw::aggregates(lot),
             false => world.naive.aggregates.clone(),
         };
-        // Another one in the same place is another path, under another identifier.
-        for aggregate in &mut aggregates {
-            let now = world.naive.aggregates.iter();
-            let mut now = now.filter(|now| now.prefix == aggregate.prefix);
-            *aggregate = now.next().copied().unwrap_or(*aggregate);
-        }
         let config = RibConfig {
             max_paths_external: 1 + lot.below(3) as u16,
             multipath_relax: lot.one_in(2),

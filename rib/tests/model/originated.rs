@@ -260,3 +260,37 @@ fn a_route_and_an_aggregate_of_the_same_prefix_come_and_go_apart() {
     world.compare("the route alone");
     assert_eq!(told(&world, hears), ["10.0.0.0/16"]);
 }
+
+#[test]
+fn an_aggregate_that_is_taken_away_stays_until_what_it_hid_is_told() {
+    let mut world = world();
+    let source = world.up(external(1));
+    let hears = world.up(external(2));
+    let parts: Vec<_> = (0..20_000)
+        .map(|i: u32| {
+            net(&format!(
+                "10.{}.{}.{}/30",
+                i >> 14,
+                i >> 6 & 255,
+                (i & 63) * 4
+            ))
+        })
+        .collect();
+    world.announce(source, &parts, &via(65101, 1));
+    world.aggregate(vec![aggregate("10.0.0.0/8", true)]);
+    world.settle();
+    assert_eq!(told(&world, hears), ["10.0.0.0/8"]);
+    world.aggregate(Vec::new());
+    let mut seen = std::collections::BTreeSet::new();
+    while world.rib.work(256) {
+        world.events();
+        world.poll(hears, usize::MAX);
+        let table = &world.remotes[&hears.0].table;
+        let whole = table.contains_key(&(net("10.0.0.0/8"), PathId(0)));
+        assert!(whole || table.len() == parts.len(), "{}", table.len());
+        seen.insert(table.len());
+    }
+    assert!(seen.len() > 1, "it is told piece by piece");
+    world.settle();
+    assert_eq!(world.remotes[&hears.0].table.len(), parts.len());
+}
