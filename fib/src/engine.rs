@@ -5,6 +5,7 @@ mod follow;
 mod query;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verify;
 mod write;
 
@@ -16,10 +17,12 @@ use std::time::Duration;
 use godwit_bgp::NextHop;
 use godwit_netlink::{Error, Event, TABLE_MAIN};
 use godwit_rib::{
-    FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, NextHopState, RouteChange,
+    FibAck, FibChange, FibTarget, KernelOptions, NextHopSet, NextHopSetId, NextHopState,
+    RouteChange,
 };
 use ipnet::IpNet;
 
+use self::unread::Unread;
 use self::verify::Verify;
 use self::write::Written;
 use crate::api::{FibConfig, FibSink};
@@ -70,6 +73,7 @@ pub(crate) struct Engine<K, S> {
     pub(crate) verify: Verify,
     pub(crate) swept: bool,
     retry: Option<(Duration, Duration)>,
+    unread: Unread,
     pub(crate) error: Option<String>,
     pub(crate) messages_sent: u64,
     pub(crate) resyncs: u64,
@@ -126,6 +130,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             verify: Verify::default(),
             swept: false,
             retry: None,
+            unread: Unread::default(),
             error: None,
             messages_sent: 0,
             resyncs: 0,
@@ -154,8 +159,19 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
                 self.sets.insert(id, (set, u32::MAX));
             }
             FibChange::Route(change) => {
-                let Some((spot, want)) = self.wish(&change) else {
-                    return;
+                self.unread.overtaken(change.prefix);
+                let (spot, want) = match self.wish(&change) {
+                    Ok(Some(wish)) => wish,
+                    Ok(None) => return,
+                    Err(errno) => {
+                        self.sink.acks(vec![FibAck {
+                            prefix: change.prefix,
+                            seq: change.seq,
+                            installed: false,
+                            error: Some(errno),
+                        }]);
+                        return self.unread.wait(change);
+                    }
                 };
                 let before = self.routes.want(&spot, want, change.seq);
                 self.groups.moved(before, want);
@@ -171,14 +187,14 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
     }
 
     /// Where the route is to stand, and what it is to be. `None`: nothing is
-    /// known of it.
-    fn wish(&mut self, change: &RouteChange) -> Option<(Spot, Target)> {
+    /// known of it. An error: the table cannot be read.
+    fn wish(&mut self, change: &RouteChange) -> Result<Option<(Spot, Target)>, i32> {
         let prefix = change.prefix;
         let home = Spot {
             prefix,
             place: PlaceId::HOME,
         };
-        Some(match change.target {
+        Ok(Some(match change.target {
             FibTarget::None => {
                 let wanted = |spot: &Spot| {
                     let route = self.routes.find(spot);
@@ -191,16 +207,19 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             FibTarget::Hops(id) => {
                 let Some((set, _)) = self.sets.get(&id) else {
                     tracing::error!(?id, %prefix, "route over a next-hop set that was never defined");
-                    return None;
+                    return Ok(None);
                 };
                 let set = Arc::clone(set);
-                match self.place(&set.options) {
+                match self.place(&set.options)? {
                     Some(place) => {
                         let spot = Spot { prefix, place };
                         let want = if set.hops.is_empty() {
                             Target::BLACKHOLE
                         } else {
-                            Target::slot(self.slot_for(id, &spot)?)
+                            let Some(slot) = self.slot_for(id, &spot) else {
+                                return Ok(None);
+                            };
+                            Target::slot(slot)
                         };
                         (spot, want)
                     }
@@ -210,18 +229,21 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
                     }
                 }
             }
-        })
+        }))
     }
 
     /// The place that these options mean. Before the first route goes into a
     /// table, it is read: what others have there is not to be overwritten.
-    fn place(&mut self, options: &KernelOptions) -> Option<PlaceId> {
+    fn place(&mut self, options: &KernelOptions) -> Result<Option<PlaceId>, i32> {
         let home = self.world.places.at(PlaceId::HOME);
         let place = Place {
             table: options.table.unwrap_or(home.table),
             metric: options.metric.unwrap_or(home.metric),
         };
         if !self.world.follows(place.table) {
+            if let Some(errno) = self.unread.error(place.table) {
+                return Err(errno);
+            }
             match self.kernel.table(place.table) {
                 Ok(routes) => {
                     for route in routes {
@@ -229,12 +251,14 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
                     }
                 }
                 Err(error) => {
+                    let errno = error.errno().unwrap_or(libc::EIO);
                     self.note("cannot read a routing table", Err(error));
-                    return None;
+                    self.unread.failed(place.table, errno);
+                    return Err(errno);
                 }
             }
         }
-        self.world.places.find_or_add(place)
+        Ok(self.world.places.find_or_add(place))
     }
 
     fn slot_for(&mut self, id: NextHopSetId, spot: &Spot) -> Option<u32> {
@@ -417,6 +441,9 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             self.objects_due = false;
             self.reconcile_objects();
         }
+        if self.unread.len() > 0 {
+            self.schedule_retry(now);
+        }
         if self.retry.is_some_and(|(at, _)| at <= now) {
             self.retry_refused(now);
         }
@@ -448,7 +475,10 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
         self.retry = None;
         self.groups.retry_refused();
         self.objects_due = true;
-        let mut refused = 0;
+        for change in self.unread.take() {
+            self.change(FibChange::Route(change));
+        }
+        let mut refused = self.unread.len();
         self.routes.scan(|_, route| {
             let again = route.trouble().is_refusal();
             refused += usize::from(again);
@@ -498,6 +528,7 @@ impl<K: Kernel, S: FibSink> Engine<K, S> {
             true
         });
         self.retry = None;
+        self.unread = Unread::default();
     }
 
     /// Puts the host's settings back.

@@ -203,7 +203,10 @@ impl<'a, O: OwnRoutes<'a>> Resolver<'a, O> {
         waiting: &mut Vec<NextHop>,
     ) -> Option<Resolution> {
         let hops = match own {
-            OwnRoute::Blackhole => return Some(Resolution::default()),
+            // An aggregate's stands for what is within it, and says nothing of where
+            // a neighbour is. If it did, one whose contributors have their next
+            // hops within it would take them away, and with them itself.
+            OwnRoute::Blackhole => return None,
             // Never over a route that depends on what is being resolved.
             OwnRoute::NextHops(set) if set.iter().any(|n| waiting.contains(&n.next_hop)) => {
                 return None;

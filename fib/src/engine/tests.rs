@@ -33,6 +33,8 @@ struct Fake {
     refuse: HashMap<IpNet, i32>,
     /// Fails the next writes as a whole.
     broken: bool,
+    /// Tables can't be read.
+    unreadable: bool,
     sent: Vec<Op>,
     dump: Option<Vec<godwit_netlink::Route>>,
 }
@@ -220,6 +222,9 @@ impl Kernel for Shared {
     }
 
     fn table(&mut self, table: u32) -> Result<Vec<godwit_netlink::Route>, Error> {
+        if self.0.borrow().unreadable {
+            return Err(Error::Overrun);
+        }
         let mut routes = self.0.borrow().dumped();
         routes.retain(|r| r.key.table == table);
         Ok(routes)
@@ -566,6 +571,45 @@ fn a_refused_route_is_told_and_tried_again_later() {
     bench.fake.0.borrow_mut().refuse.clear();
     bench.settle();
     assert!(bench.ack("192.0.2.0/24").installed);
+}
+
+#[test]
+fn a_route_waits_where_it_is_for_a_table_that_cannot_be_read() {
+    let mut bench = Bench::new();
+    bench.define(1, &["10.0.0.2"]);
+    bench.define_in(2, &["10.0.0.2"], Some(7));
+    bench.hops("192.0.2.0/24", 1);
+    bench.settle();
+    let tables = |bench: &Bench| -> Vec<u32> {
+        let fake = bench.fake.0.borrow();
+        fake.routes.keys().map(|(_, place)| place.table).collect()
+    };
+    bench.fake.0.borrow_mut().unreadable = true;
+    bench.hops("192.0.2.0/24", 2);
+    while bench.engine.work(bench.now) {}
+    let ack = bench.ack("192.0.2.0/24");
+    assert!(!ack.installed && ack.error.is_some(), "{ack:?}");
+    assert_eq!(tables(&bench), [254]);
+    bench.fake.0.borrow_mut().unreadable = false;
+    bench.settle();
+    assert!(bench.ack("192.0.2.0/24").installed);
+    assert_eq!(tables(&bench), [7]);
+}
+
+#[test]
+fn a_blackhole_of_ours_leaves_the_way_to_a_neighbour_within_it() {
+    let bench = Bench::new();
+    let default = on_link("0.0.0.0/0", ETH1);
+    bench.fake.0.borrow_mut().foreign.push(default.clone());
+    let mut bench = Bench::over(bench.fake);
+    bench.define(1, &["10.200.0.1"]);
+    bench.hops("10.1.0.0/16", 1);
+    bench.settle();
+    assert!(bench.ack("10.1.0.0/16").installed);
+    bench.want("10.0.0.0/8", FibTarget::Blackhole);
+    bench.settle();
+    assert!(bench.ack("10.1.0.0/16").installed);
+    assert_eq!(bench.gateways("10.1.0.0/16"), ["10.200.0.1"]);
 }
 
 #[test]
