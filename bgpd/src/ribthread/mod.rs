@@ -122,6 +122,17 @@ impl RibHandle {
         self.inbox.job(move |core| command(&mut core.rib));
     }
 
+    /// Gives sessions other specs, all at once; those that are over are left out.
+    pub(crate) fn set_specs(&self, specs: Vec<(Arc<Port>, PeerSpec)>) {
+        self.inbox.job(move |core| {
+            for (port, spec) in specs {
+                if let Some(id) = core.id_of(&port) {
+                    core.rib.set_spec(id, spec);
+                }
+            }
+        });
+    }
+
     /// Makes a session known; what is pushed to the port counts from here on.
     pub(crate) fn peer_up(&self, port: Arc<Port>, spec: PeerSpec) {
         self.inbox.job(move |core| core.peer_up(&port, spec));

@@ -131,13 +131,8 @@ impl Core {
         }
         self.round.extend(waiting.input.drain(..));
         for port in waiting.output.drain(..) {
-            if let Some(id) = port.id()
-                && self
-                    .session(id)
-                    .is_some_and(|s| Arc::ptr_eq(&s.port, &port))
-            {
-                self.sending.push_back(id);
-            }
+            let id = self.id_of(&port);
+            self.sending.extend(id);
         }
         if mem::take(&mut waiting.fib_ready) {
             self.fib_waits = false;
@@ -174,6 +169,13 @@ impl Core {
             }
             self.rib.peer_down(id);
         }
+    }
+
+    /// The peer's id, while this is its session: another may have it later.
+    pub(super) fn id_of(&mut self, port: &Arc<Port>) -> Option<PeerId> {
+        let id = port.id()?;
+        let session = self.session(id)?;
+        Arc::ptr_eq(&session.port, port).then_some(id)
     }
 
     fn session(&mut self, id: PeerId) -> Option<&mut Session> {

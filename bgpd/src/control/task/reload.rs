@@ -402,13 +402,7 @@ impl ControlTask {
         if changed.is_empty() {
             return;
         }
-        self.shared.rib.command(move |rib| {
-            for (port, spec) in changed {
-                if let Some(id) = port.id() {
-                    rib.set_spec(id, spec);
-                }
-            }
-        });
+        self.shared.rib.set_specs(changed);
     }
 
     /// What the RIB is to know of an established session under these settings.

@@ -125,11 +125,7 @@ impl PeerTask {
         let place = self.context.interfaces.place(up.local, up.remote.ip());
         let spec = spec::peer_spec(&self.settings, &up.negotiated, up.local.ip(), &place);
         let port = Arc::clone(&up.port);
-        self.context.rib.command(move |rib| {
-            if let Some(id) = port.id() {
-                rib.set_spec(id, spec);
-            }
-        });
+        self.context.rib.set_specs(vec![(port, spec)]);
     }
 
     fn refresh_in(&mut self, families: &[Family]) {
