@@ -1,6 +1,12 @@
 //! Passes over all destinations: removing what peers that went down left or did
 //! not announce again in a refresh, and importing anew where a policy changed. One pass serves all peers that wanted
 //! one when it began.
+//!
+//! A peer may ask for them again and again, by a refresh of the few routes that
+//! it has, or by going over its prefix limit and below it. What that costs is
+//! bounded here and in [`crate::work`]: one pass is under way at a time, whoever
+//! wants one meanwhile shares the next, and a pass has its turn among the other
+//! tasks, a share of the slices that is never more than theirs.
 
 use crate::api::PeerId;
 use crate::core::Core;

@@ -337,7 +337,7 @@ pub(crate) static FAMILY: Section = Section {
             "prefix-limit",
             "table",
             "none",
-            "How many prefixes the peer may announce, see below.",
+            "How many prefixes the peer may announce (with `add-path`: how many paths), see below.",
         ),
         key(
             "prefix-limit-out",

@@ -43,7 +43,7 @@ pub enum TapPoll {
 }
 
 /// What is to be said of a prefix limit; once, until there are clearly fewer.
-/// Numbers are of prefixes.
+/// Numbers are of prefixes, or of paths where there are several of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitNews {
     InNear(Family, u64),

@@ -38,7 +38,8 @@ pub struct RibConfig {
     pub fib: bool,
 }
 
-/// How many prefixes of one family may come from a peer, or go to it.
+/// How many prefixes of one family may come from a peer, or go to it: with
+/// ADD-PATH (RFC 7911), how many paths, each of which costs what a prefix does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixLimit {
     pub max: u32,
