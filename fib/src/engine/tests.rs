@@ -600,7 +600,7 @@ fn a_route_waits_where_it_is_for_a_table_that_cannot_be_read() {
 fn a_blackhole_of_ours_leaves_the_way_to_a_neighbour_within_it() {
     let bench = Bench::new();
     let default = on_link("0.0.0.0/0", ETH1);
-    bench.fake.0.borrow_mut().foreign.push(default.clone());
+    bench.fake.0.borrow_mut().foreign.push(default);
     let mut bench = Bench::over(bench.fake);
     bench.define(1, &["10.200.0.1"]);
     bench.hops("10.1.0.0/16", 1);
