@@ -13,7 +13,8 @@ use super::ending::{After, Ending};
 use super::faults;
 use super::io::{Action, ConnId, Direction, Input, SessionError, State, Waiting};
 use super::negotiate::Negotiated;
-use super::timers::{ConnTimers, Jitter, back_off};
+use super::timers::{ConnTimers, back_off};
+use crate::jitter::Jitter;
 use crate::types::{Asn, Family};
 use crate::wire::{self, MessageType, Notification, Open};
 

@@ -1,35 +1,10 @@
-//! Time: jitter, back-off, and the timers of one connection.
+//! Time: back-off, and the timers of one connection.
 //!
 //! A timer is a pair of a period and the moment it was last restarted; its
 //! deadline is computed when somebody asks. Restarting the hold timer for an
 //! UPDATE is one store.
 
 use std::time::Duration;
-
-/// Jitter as RFC 4271 §10 wants it, from a seed so that runs can be repeated.
-#[derive(Debug)]
-pub(super) struct Jitter(u64);
-
-impl Jitter {
-    pub(super) fn new(seed: u64) -> Self {
-        Jitter(seed)
-    }
-
-    /// 75 to 100 % of a period.
-    pub(super) fn spread(&mut self, period: Duration) -> Duration {
-        period.mul_f64(0.75 + 0.25 * self.unit())
-    }
-
-    /// The next number of splitmix64, as a fraction of one.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 40) as f64 / (1u64 << 24) as f64
-    }
-}
 
 /// `first`, doubled `doublings` times, at most `max`.
 pub(super) fn back_off(first: Duration, doublings: u32, max: Duration) -> Duration {
@@ -158,15 +133,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn jitter_stays_between_75_and_100_percent_and_uses_the_range() {
-        let mut jitter = Jitter::new(1);
-        let drawn: Vec<Duration> = (0..1000).map(|_| jitter.spread(4 * SECOND)).collect();
-        assert!(drawn.iter().all(|d| (3 * SECOND..=4 * SECOND).contains(d)));
-        assert!(drawn.iter().any(|d| *d < Duration::from_millis(3050)));
-        assert!(drawn.iter().any(|d| *d > Duration::from_millis(3950)));
-    }
 
     #[test]
     fn back_off_doubles_up_to_its_limit() {
