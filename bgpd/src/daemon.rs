@@ -285,7 +285,7 @@ fn signals(control: Control) -> anyhow::Result<()> {
 }
 
 /// Tells systemd, where it started us.
-fn notify(states: &[NotifyState<'_>]) {
+pub(crate) fn notify(states: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(states) {
         warn!("cannot notify systemd: {e}");
     }

@@ -3,6 +3,7 @@
 //! [`daemon`] starts everything and has a picture of it.
 
 pub mod api;
+mod bfd;
 pub mod boot;
 pub mod clock;
 pub mod command;

@@ -10,6 +10,7 @@
 
 mod address;
 mod codec;
+mod datagram;
 mod error;
 mod link;
 mod lookup;
@@ -25,6 +26,7 @@ pub mod sysctl;
 mod wait;
 
 pub use address::Address;
+pub use datagram::{Datagram, become_real_time, interface_index, receive_datagram, tell_arrival};
 pub use error::Error;
 pub use link::{Link, VethEnd};
 pub use lookup::Way;

@@ -3,7 +3,7 @@
 //! advertisements tell hosts (prefixes, lifetimes) is not looked at.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::{Error, sys};
@@ -88,9 +88,12 @@ impl RouterSocket {
     /// nothing to read the error is `WouldBlock`.
     pub fn receive(&self) -> io::Result<Option<Heard>> {
         let mut buffer = [0; READ];
-        let (length, from, hop_limit) = sys::receive(self.fd.as_fd(), &mut buffer)?;
-        let message = buffer.get(..length).unwrap_or_default();
-        Ok(Heard::read(message, from, hop_limit))
+        let received = sys::receive(self.fd.as_fd(), &mut buffer)?;
+        let message = buffer.get(..received.length).unwrap_or_default();
+        let IpAddr::V6(from) = received.from.ip() else {
+            return Ok(None);
+        };
+        Ok(Heard::read(message, from, received.ttl))
     }
 
     /// Tells all on the link that a router is here, whom hosts are not to take

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::mem::size_of;
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -215,15 +215,27 @@ pub fn send_to(fd: BorrowedFd<'_>, packet: &[u8], to: SocketAddrV6) -> io::Resul
     Ok(())
 }
 
-/// One datagram into `buffer`: its length, its sender, and the hop limit that
-/// it came with, where the socket was asked to tell. What does not fit is cut.
-pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Ipv6Addr, Option<u8>)> {
+/// A datagram that was read, and what the socket was asked to tell about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Octets in the buffer; what did not fit is cut.
+    pub length: usize,
+    pub from: SocketAddr,
+    /// The TTL or hop limit that it came with.
+    pub ttl: Option<u8>,
+    /// The address that it was sent to, and the index of the interface that it
+    /// came in by.
+    pub arrival: Option<(IpAddr, u32)>,
+}
+
+/// Reads one datagram into `buffer`.
+pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     /// Room for several control messages, aligned as `struct cmsghdr` wants.
     #[repr(C, align(8))]
     struct Control([u8; 128]);
     let mut control = Control([0; 128]);
     // SAFETY: plain data of C, for which all zeros are valid.
-    let mut from: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+    let mut from: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let mut vector = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast::<c_void>(),
         iov_len: buffer.len(),
@@ -231,7 +243,7 @@ pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Ipv6
     // SAFETY: as above.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_name = (&raw mut from).cast::<c_void>();
-    message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    message.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     message.msg_iov = &raw mut vector;
     message.msg_iovlen = 1;
     message.msg_control = (&raw mut control).cast::<c_void>();
@@ -240,23 +252,88 @@ pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Ipv6
     // length given.
     let length = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-    let mut hop_limit = None;
+    let (mut ttl, mut arrival) = (None, None);
     // SAFETY: the kernel has filled in `message`, whose control buffer is
-    // aligned and still alive; the macros stay within its length.
+    // aligned and still alive; the macros stay within its length, and each
+    // value is read only where its whole length is there.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(h) = header.as_ref() {
-            let whole = h.cmsg_len >= libc::CMSG_LEN(size_of::<c_int>() as u32) as usize;
-            if (h.cmsg_level, h.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) && whole {
-                let value = libc::CMSG_DATA(header).cast::<c_int>().read_unaligned();
-                hop_limit = u8::try_from(value).ok();
+            let data = libc::CMSG_DATA(header);
+            let holds = |size: usize| h.cmsg_len >= libc::CMSG_LEN(size as u32) as usize;
+            match (h.cmsg_level, h.cmsg_type) {
+                (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) | (libc::IPPROTO_IP, libc::IP_TTL)
+                    if holds(size_of::<c_int>()) =>
+                {
+                    ttl = u8::try_from(data.cast::<c_int>().read_unaligned()).ok();
+                }
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) if holds(size_of::<libc::in_pktinfo>()) => {
+                    let info = data.cast::<libc::in_pktinfo>().read_unaligned();
+                    let to = Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr));
+                    arrival = u32::try_from(info.ipi_ifindex).ok().map(|i| (to.into(), i));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
+                    if holds(size_of::<libc::in6_pktinfo>()) =>
+                {
+                    let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                    let to = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                    arrival = Some((to.into(), info.ipi6_ifindex));
+                }
+                _ => {}
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok((
-        length.min(buffer.len()),
-        Ipv6Addr::from(from.sin6_addr.s6_addr),
-        hop_limit,
-    ))
+    Ok(Received {
+        length: length.min(buffer.len()),
+        from: socket_address(&from),
+        ttl,
+        arrival,
+    })
+}
+
+/// The address in `storage`; the unspecified one for a family that has none.
+fn socket_address(storage: &libc::sockaddr_storage) -> SocketAddr {
+    let at = &raw const *storage;
+    match c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the storage is large enough and aligned for every address,
+            // and the family says which one it holds.
+            let from = unsafe { at.cast::<libc::sockaddr_in>().read() };
+            let ip = Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr));
+            SocketAddr::from((ip, u16::from_be(from.sin_port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let from = unsafe { at.cast::<libc::sockaddr_in6>().read() };
+            SocketAddr::V6(SocketAddrV6::new(
+                Ipv6Addr::from(from.sin6_addr.s6_addr),
+                u16::from_be(from.sin6_port),
+                from.sin6_flowinfo,
+                from.sin6_scope_id,
+            ))
+        }
+        _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    }
+}
+
+/// Puts the calling thread into a real-time class: it runs before all that is
+/// not in one, and gives way only to higher priorities (1 to 99).
+pub fn set_real_time(priority: c_int) -> io::Result<()> {
+    let parameters = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the kernel reads the parameters, which live through the call; 0 is
+    // the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
+    check(result).map(drop)
+}
+
+/// The index of the interface of this name.
+pub fn interface_index(name: &CStr) -> io::Result<u32> {
+    // SAFETY: the string is null-terminated and lives through the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
 }

@@ -72,8 +72,6 @@ impl Diagnostic {
     pub const DETECTION_TIME_EXPIRED: Self = Diagnostic(1);
     /// The other end said that its session is down.
     pub const NEIGHBOR_SIGNALED_DOWN: Self = Diagnostic(3);
-    /// The link has no carrier.
-    pub const PATH_DOWN: Self = Diagnostic(5);
     /// Taken down by the administrator.
     pub const ADMINISTRATIVELY_DOWN: Self = Diagnostic(7);
 

@@ -35,8 +35,6 @@ pub enum Change {
     /// The administrator of the other end took the session down: no statement
     /// about the path, so that a client goes on without BFD (RFC 5882 §3.2, §4.2).
     NeighborAdminDown,
-    /// Our link has no carrier.
-    PathDown,
     /// We were taken down ourselves, or left that state.
     Administrative,
 }
@@ -237,16 +235,6 @@ impl Session {
         };
         self.forget();
         change
-    }
-
-    /// The link has no carrier: no need to wait for the detection time.
-    pub fn path_down(&mut self) -> Option<Change> {
-        if !matches!(self.state, State::Init | State::Up) {
-            return None;
-        }
-        self.leave(Diagnostic::PATH_DOWN);
-        self.forget();
-        Some(Change::PathDown)
     }
 
     /// Takes the session down or lets it come up again (§6.8.16). The other end

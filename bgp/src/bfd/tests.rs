@@ -212,14 +212,6 @@ fn who_wants_silence_gets_it() {
 }
 
 #[test]
-fn a_link_without_carrier_takes_the_session_down_at_once() {
-    let mut session = in_state(State::Up);
-    assert_eq!(session.path_down(), Some(Change::PathDown));
-    assert_eq!(session.path_down(), None);
-    assert_eq!(sent(&mut session, MS)[0].diagnostic, Diagnostic::PATH_DOWN);
-}
-
-#[test]
 fn an_administrator_s_end_is_told_for_the_detection_time() {
     let mut session = in_state(State::Up);
     assert_eq!(

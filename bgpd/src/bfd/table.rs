@@ -1,0 +1,361 @@
+//! All sessions: who is who, and who is due next. No sockets, no clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use godwit_bgp::bfd::{Change, Hops, Packet, Session, SessionConfig};
+
+use super::messages::{Key, Loss, Status, Wanted};
+
+/// More are refused: at the least interval as many fill a processor.
+pub(super) const MOST: usize = 4096;
+
+/// One session, and what is told of it beyond its machine.
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    session: Session,
+    loss: Option<Loss>,
+    failures: u32,
+    changed: Duration,
+    trouble: Option<String>,
+    /// Its place in the order of deadlines.
+    due: Option<Duration>,
+    /// Its place where arriving packets are looked up by address.
+    interface: Option<u32>,
+    /// To end once the other side has been told.
+    leaving: bool,
+    /// As last reported, without `since`.
+    reported: Option<Status>,
+}
+
+/// The sessions of the process.
+#[derive(Debug)]
+pub(super) struct Table {
+    entries: HashMap<NonZeroU32, Entry>,
+    /// Also of those that are leaving. Ordered by the other end's address first.
+    keys: BTreeMap<Key, NonZeroU32>,
+    /// Whose status may have changed since it was last asked for.
+    touched: HashSet<NonZeroU32>,
+    order: BTreeSet<(Duration, NonZeroU32)>,
+    seed: u64,
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) from: IpAddr,
+    pub(super) to: IpAddr,
+    pub(super) interface: u32,
+    pub(super) hops: Hops,
+}
+
+impl Table {
+    /// `seed` makes discriminators and jitter: random, so that a restarted
+    /// process does not take the names of its former sessions.
+    pub(super) fn new(seed: u64) -> Self {
+        Table {
+            entries: HashMap::new(),
+            keys: BTreeMap::new(),
+            touched: HashSet::new(),
+            order: BTreeSet::new(),
+            seed,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn has(&self, name: NonZeroU32) -> bool {
+        self.entries.contains_key(&name)
+    }
+
+    /// Makes the sessions those of `wanted`; the ones that stay are not
+    /// disturbed, the others are taken down administratively. `index` finds an
+    /// interface.
+    ///
+    /// # Errors
+    /// More than [`MOST`]; then nothing is changed.
+    pub(super) fn set(
+        &mut self,
+        wanted: &[Wanted],
+        index: impl Fn(&str) -> Option<u32>,
+        now: Duration,
+    ) -> Result<(), String> {
+        if wanted.len() > MOST {
+            let asked = wanted.len();
+            return Err(format!(
+                "{asked} sessions asked for; at most {MOST} are kept"
+            ));
+        }
+        let stay: HashSet<_> = wanted.iter().map(|wanted| &wanted.key).collect();
+        let gone = self.keys.iter().filter(|(key, _)| !stay.contains(key));
+        let gone: Vec<_> = gone.map(|(_, name)| *name).collect();
+        for name in gone {
+            self.end(name, now);
+        }
+        for one in wanted {
+            self.keep(
+                one,
+                index(one.key.interface.as_deref().unwrap_or_default()),
+                now,
+            );
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, wanted: &Wanted, interface: Option<u32>, now: Duration) {
+        let interval = Duration::from_micros(wanted.interval.into());
+        let config = SessionConfig {
+            desired_min_tx: interval,
+            required_min_rx: interval,
+            detect_mult: wanted.multiplier,
+            control_plane_independent: true,
+        };
+        if let Some(name) = self.keys.get(&wanted.key).copied() {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.session.set_config(config);
+                entry.interface = interface;
+                if entry.leaving {
+                    entry.leaving = false;
+                    let change = entry.session.set_admin_down(false, now);
+                    entry.note(change, now);
+                }
+            }
+            self.reorder(name);
+            return;
+        }
+        let name = self.free_name();
+        let entry = Entry {
+            key: wanted.key.clone(),
+            session: Session::new(name, config, self.random()),
+            loss: None,
+            failures: 0,
+            changed: now,
+            trouble: None,
+            due: None,
+            interface,
+            leaving: false,
+            reported: None,
+        };
+        self.entries.insert(name, entry);
+        self.keys.insert(wanted.key.clone(), name);
+        self.reorder(name);
+    }
+
+    /// Takes a session down for good.
+    fn end(&mut self, name: NonZeroU32, now: Duration) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.leaving = true;
+            let change = entry.session.set_admin_down(true, now);
+            entry.note(change, now);
+        }
+        self.reorder(name);
+    }
+
+    /// Takes all sessions down for good.
+    pub(super) fn end_all(&mut self, now: Duration) {
+        let names: Vec<_> = self.entries.keys().copied().collect();
+        for name in names {
+            self.end(name, now);
+        }
+    }
+
+    /// A valid packet with a TTL that counts. Ignored where it is of no session.
+    pub(super) fn receive(&mut self, packet: &Packet, arrival: Arrival, now: Duration) {
+        let Some(name) = self.find(packet, arrival) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&name) {
+            let change = entry.session.receive(packet, now);
+            entry.note(change, now);
+        }
+        self.reorder(name);
+    }
+
+    /// RFC 5880 §6.3: by our discriminator, and before it is known by where the
+    /// packet came from and arrived (RFC 5881 §3, RFC 5883 §4).
+    fn find(&self, packet: &Packet, arrival: Arrival) -> Option<NonZeroU32> {
+        match NonZeroU32::new(packet.your_discriminator) {
+            // The address as well: a name can be guessed.
+            Some(name) => self
+                .entries
+                .get(&name)
+                .is_some_and(|entry| entry.is_for(arrival))
+                .then_some(name),
+            None => {
+                let least = Key {
+                    remote: arrival.from,
+                    local: None,
+                    interface: None,
+                    multihop: false,
+                };
+                self.keys
+                    .range(least..)
+                    .take_while(|(key, _)| key.remote == arrival.from)
+                    .map(|(_, name)| *name)
+                    .find(|name| self.entries.get(name).is_some_and(|e| e.is_for(arrival)))
+            }
+        }
+    }
+
+    /// When to call [`tick`](Self::tick) next.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Whose deadline has come: their timers, and what they send.
+    pub(super) fn tick(&mut self, now: Duration, mut send: impl FnMut(NonZeroU32, &Key, &Packet)) {
+        let due: Vec<_> = self
+            .order
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, name)| *name)
+            .collect();
+        for name in due {
+            let Some(entry) = self.entries.get_mut(&name) else {
+                continue;
+            };
+            let change = entry.session.handle_timeout(now);
+            entry.note(change, now);
+            while let Some(packet) = entry.session.poll_transmit(now) {
+                send(name, &entry.key, &packet);
+            }
+            if entry.leaving && entry.session.finished() {
+                self.remove(name);
+            } else {
+                self.reorder(name);
+            }
+        }
+    }
+
+    /// Whether packets of a session leave, as its sender found.
+    pub(super) fn set_trouble(&mut self, name: NonZeroU32, trouble: Option<String>) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.trouble = trouble;
+            self.touched.insert(name);
+        }
+    }
+
+    /// The sessions whose status is not as it was last reported.
+    pub(super) fn news(&mut self, now: Duration) -> Vec<Status> {
+        let mut news = Vec::new();
+        for name in self.touched.drain() {
+            let entry = self.entries.get_mut(&name);
+            let Some(entry) = entry.filter(|entry| !entry.leaving) else {
+                continue;
+            };
+            let mut status = entry.status();
+            if entry.reported.as_ref() == Some(&status) {
+                continue;
+            }
+            entry.reported = Some(status.clone());
+            status.since = u64::try_from((now - entry.changed).as_millis()).unwrap_or(u64::MAX);
+            news.push(status);
+        }
+        news
+    }
+
+    /// Somebody new listens: all is news.
+    pub(super) fn forget_reports(&mut self) {
+        for (name, entry) in &mut self.entries {
+            entry.reported = None;
+            self.touched.insert(*name);
+        }
+    }
+
+    fn remove(&mut self, name: NonZeroU32) {
+        if let Some(entry) = self.entries.remove(&name) {
+            self.keys.remove(&entry.key);
+            if let Some(due) = entry.due {
+                self.order.remove(&(due, name));
+            }
+        }
+    }
+
+    fn reorder(&mut self, name: NonZeroU32) {
+        let Some(entry) = self.entries.get_mut(&name) else {
+            return;
+        };
+        self.touched.insert(name);
+        // A session that is leaving must be looked at once more when it has
+        // nothing to wait for.
+        let at_once = (entry.leaving && entry.session.finished()).then_some(Duration::ZERO);
+        let due = at_once.or(entry.session.next_deadline());
+        if due == entry.due {
+            return;
+        }
+        if let Some(before) = entry.due {
+            self.order.remove(&(before, name));
+        }
+        entry.due = due;
+        if let Some(due) = due {
+            self.order.insert((due, name));
+        }
+    }
+
+    fn free_name(&mut self) -> NonZeroU32 {
+        loop {
+            let name = NonZeroU32::new(self.random() as u32);
+            if let Some(name) = name.filter(|name| !self.entries.contains_key(name)) {
+                return name;
+            }
+        }
+    }
+
+    /// splitmix64.
+    fn random(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Entry {
+    fn is_for(&self, arrival: Arrival) -> bool {
+        self.key.remote == arrival.from
+            && self.key.hops() == arrival.hops
+            && self.key.local.is_none_or(|local| local == arrival.to)
+            && (self.key.interface.is_none() || self.interface == Some(arrival.interface))
+    }
+
+    fn note(&mut self, change: Option<Change>, now: Duration) {
+        let Some(change) = change else {
+            return;
+        };
+        self.changed = now;
+        let loss = match change {
+            Change::Up => return,
+            Change::DetectionTimeExpired => Loss::Expired,
+            Change::NeighborDown(_) => Loss::NeighborDown,
+            Change::NeighborAdminDown => Loss::NeighborAdminDown,
+            _ => Loss::Administrative,
+        };
+        self.loss = Some(loss);
+        self.failures += u32::from(loss.is_failure());
+    }
+
+    fn status(&self) -> Status {
+        let session = &self.session;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Status {
+            key: self.key.clone(),
+            state: session.state().into(),
+            remote_state: session.remote().0.into(),
+            loss: self.loss,
+            failures: self.failures,
+            transmit_interval: session.transmit_interval().map(micros),
+            detection_time: micros(session.detection_time()),
+            local_discriminator: session.local_discriminator().get(),
+            remote_discriminator: session.remote_discriminator(),
+            remote_independent: session.remote_control_plane_independent(),
+            since: 0,
+            trouble: self.trouble.clone(),
+        }
+    }
+}
