@@ -49,6 +49,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::bfd::Bfd;
 use crate::boot::Boot;
 use crate::control::desired::Desired;
 use crate::control::listeners::Listeners;
@@ -154,6 +155,7 @@ pub fn run(options: &Options, boot: Boot) -> Result<(), Failure> {
 /// The threads, and what the tasks are made of.
 pub(crate) struct Engine {
     pub shared: Arc<Shared>,
+    bfd: Arc<Bfd>,
     interfaces: Arc<Interfaces>,
     notices: Notices,
     desired: Desired,
@@ -187,6 +189,7 @@ impl Engine {
             fib,
         });
         let engine = Engine {
+            bfd: Bfd::new(config.bfd.socket.clone(), config.bfd.hold),
             shared,
             interfaces,
             notices,
@@ -206,6 +209,7 @@ impl Engine {
             registry: Arc::clone(&shared.registry),
             interfaces: self.interfaces,
             links: Arc::default(),
+            bfd: self.bfd,
         };
         let inputs = Inputs {
             commands: commands_in,
@@ -225,8 +229,10 @@ impl Engine {
 /// Everything that lives in the runtime; returns when the control task has ended.
 async fn serve(engine: Engine, limit: usize) -> anyhow::Result<Ended> {
     let peers = engine.desired.peers.len();
+    let bfd = Arc::clone(&engine.bfd);
     let (control, task) = engine.open(limit);
     let _api = api::spawn(control.clone());
+    let watching = tokio::spawn(Arc::clone(&bfd).run());
     let identity = control.identity();
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -239,6 +245,9 @@ async fn serve(engine: Engine, limit: usize) -> anyhow::Result<Ended> {
     notify(&[NotifyState::Ready]);
     let ended = task.await;
     notify(&[NotifyState::Stopping]);
+    bfd.leave();
+    // It has a deadline of its own.
+    let _ = watching.await;
     ended.context("the control task failed")
 }
 

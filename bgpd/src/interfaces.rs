@@ -73,6 +73,12 @@ impl Interfaces {
         self.host().addresses.iter().any(ours)
     }
 
+    /// Whether the address is on a network of one of our links.
+    pub fn is_beside(&self, address: IpAddr) -> bool {
+        let host = self.host();
+        host.addresses.iter().any(|a| a.prefix.contains(&address))
+    }
+
     /// The first IPv4 address that is neither loopback nor link-local.
     pub fn first_global_v4(&self) -> Option<Ipv4Addr> {
         self.host()

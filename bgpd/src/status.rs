@@ -14,6 +14,7 @@ use godwit_config::PeerConfig;
 use godwit_rib::PeerId;
 use ipnet::IpNet;
 
+use crate::bfd;
 use crate::discovery::Finding;
 use crate::listener::Budget;
 use crate::netstat::Drops;
@@ -55,6 +56,8 @@ pub struct PeerStatus {
     pub remote_asn: Option<Asn>,
     /// Only while Established.
     pub session: Option<SessionStatus>,
+    /// The BFD session that watches the path, where the settings want one.
+    pub(crate) bfd: Option<(bfd::Key, bfd::View)>,
     /// Only while not Established: what the session waits for, and until when
     /// at the longest.
     pub waiting: Option<(Waiting, Option<SystemTime>)>,

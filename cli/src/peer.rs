@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use godwit_proto::v1::{
-    AddPath, AddPeerRequest, DefaultOriginate, Direction, DisablePeerRequest, EnablePeerRequest,
-    Family, GetPeerRequest, ListPeersRequest, Peer, PeerSource, PeerSpec, RefreshPeerRequest,
-    RemovePeerRequest, ResetPeerRequest, SessionState,
+    AddPath, AddPeerRequest, BfdSpec, DefaultOriginate, Direction, DisablePeerRequest,
+    EnablePeerRequest, Family, GetPeerRequest, ListPeersRequest, Peer, PeerSource, PeerSpec,
+    RefreshPeerRequest, RemovePeerRequest, ResetPeerRequest, SessionState,
 };
 
 use self::limit::LimitArg;
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{Cell, Out, Table, Tone, or_dash};
 use crate::span;
 
+mod bfd;
 mod explain;
 mod history;
 mod limit;
@@ -212,6 +213,10 @@ pub struct Add {
         hide_default_value = true
     )]
     add_path_send: String,
+    /// Watch the path to it with BFD: `on`, `off`, or the interval and how many
+    /// lost packets count.
+    #[arg(long, value_name = "INTERVAL[:MULTIPLIER]", value_parser = bfd::parse)]
+    bfd: Option<BfdSpec>,
 }
 
 impl Add {
@@ -350,6 +355,7 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
     });
     Ok(PeerSpec {
         add_path: add_path.collect(),
+        bfd: add.bfd,
         address: add.address.clone(),
         group: add.group.clone().unwrap_or_default(),
         remote_as: add.remote_as.clone().unwrap_or_default(),

@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::model::RouterConfig;
 use crate::model::{
-    AddPathConfig, ApiConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig, PeerKey,
+    AddPathConfig, ApiConfig, BfdConfig, Config, FibConfig, LogConfig, NextHopConfig, PeerConfig,
+    PeerKey,
 };
 use crate::password::Password;
 use crate::path::PathConfig;
@@ -189,6 +190,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         prefix_limit,
         prefix_limit_out,
         path,
+        bfd,
     } = old;
     let PathConfig {
         local_as,
@@ -350,6 +352,7 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             *graceful_shutdown != new.graceful_shutdown,
             Effect::Import,
         ),
+        ("bfd", *bfd != new.bfd, Effect::InPlace),
         ("keepalive", *keepalive != new.keepalive, Effect::InPlace),
         (
             "description",
@@ -407,6 +410,7 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
         require,
         via_default,
     } = &old.next_hop;
+    let BfdConfig { socket, hold } = &old.bfd;
     let ApiConfig {
         unix,
         group,
@@ -474,6 +478,8 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
             *via_default != hop.via_default,
             Scope::Daemon,
         ),
+        ("[bfd] socket", *socket != new.bfd.socket, Scope::Daemon),
+        ("[bfd] hold", *hold != new.bfd.hold, Scope::Daemon),
         ("[api] unix", *unix != new.api.unix, Scope::Daemon),
         ("[api] group", *group != new.api.group, Scope::Daemon),
         ("[api] changes", *changes != new.api.changes, Scope::Live),

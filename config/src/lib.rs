@@ -26,9 +26,10 @@ pub use diff::{Diff, Effect, PeerChange, Scope, change, diff};
 pub use docs::reference;
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    AddPathConfig, AggregateConfig, ApiConfig, Changes, Config, DefaultOriginateConfig, FibConfig,
-    LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig, OnStop, OriginateConfig,
-    PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs, RouterConfig,
+    AddPathConfig, AggregateConfig, ApiConfig, BfdConfig, Changes, Config, DefaultOriginateConfig,
+    FibConfig, LimitAction, LimitCount, LogConfig, LogFormat, NextHopConfig, OnStop,
+    OriginateConfig, PeerBfdConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit, RemoteAs,
+    RouterConfig,
 };
 pub use parse::{ReadPeer, load, load_with, parse, parse_running, parse_with, read_text};
 pub use password::{Password, PasswordError};

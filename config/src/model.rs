@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub struct Config {
     pub peers: Vec<PeerConfig>,
     pub fib: FibConfig,
     pub next_hop: NextHopConfig,
+    pub bfd: BfdConfig,
     pub api: ApiConfig,
     pub log: LogConfig,
     /// What stands in the file and works, but likely not as meant; each text
@@ -183,6 +185,8 @@ pub struct PeerConfig {
     pub import: [PolicyChain; Family::COUNT],
     pub export: [PolicyChain; Family::COUNT],
     pub path: PathConfig,
+    /// `None`: the path is not watched.
+    pub bfd: Option<PeerBfdConfig>,
     /// By [`Family::index`].
     pub prefix_limit: [Option<PrefixLimit>; Family::COUNT],
     pub prefix_limit_out: [Option<PrefixLimit>; Family::COUNT],
@@ -341,6 +345,42 @@ pub struct NextHopConfig {
     pub require: bool,
     /// A default route may resolve a next hop.
     pub via_default: bool,
+}
+
+/// How the path to a neighbour is watched (RFC 5880).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerBfdConfig {
+    /// Whole milliseconds, of what we send and of what we can receive.
+    pub interval: Duration,
+    /// Lost packets in a row that are a lost path.
+    pub multiplier: u8,
+    /// `None`: as the session and the place of the neighbour have it.
+    pub multihop: Option<bool>,
+}
+
+impl PeerBfdConfig {
+    /// What `interval` may be. RFC 5880 has no limits; these are those of what a
+    /// host can keep up with, and of what is of use.
+    pub const INTERVALS: RangeInclusive<Duration> =
+        Duration::from_millis(10)..=Duration::from_secs(60);
+}
+
+impl Default for PeerBfdConfig {
+    fn default() -> Self {
+        PeerBfdConfig {
+            interval: Duration::from_millis(300),
+            multiplier: 3,
+            multihop: None,
+        }
+    }
+}
+
+/// The BFD process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BfdConfig {
+    pub socket: PathBuf,
+    /// How long it keeps sessions while the daemon is away.
+    pub hold: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

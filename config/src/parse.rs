@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 use crate::error::{ConfigErrors, Problem};
 use crate::model::{
-    ApiConfig, Changes, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop,
+    ApiConfig, BfdConfig, Changes, Config, FibConfig, LogConfig, LogFormat, NextHopConfig, OnStop,
     RouterConfig,
 };
 use crate::policies;
@@ -146,6 +146,7 @@ fn read(
         aggregate,
         peers,
         fib,
+        bfd: bfd(root),
         api: api(root),
         log: log(root),
         warnings: Vec::new(),
@@ -247,6 +248,19 @@ fn fib(root: &Table<'_>) -> FibConfig {
         on_stop: table
             .and_then(|t| t.plain("on-stop", on_stop))
             .unwrap_or(OnStop::Keep),
+    }
+}
+
+fn bfd(root: &Table<'_>) -> BfdConfig {
+    let table = root.table("bfd", &schema::BFD);
+    let hold = values::duration_within(Duration::ZERO, Duration::from_secs(3600));
+    BfdConfig {
+        socket: table
+            .and_then(|t| t.plain("socket", values::string))
+            .map_or_else(|| PathBuf::from("/run/godwit/bfd.sock"), PathBuf::from),
+        hold: table
+            .and_then(|t| t.plain("hold", hold))
+            .unwrap_or(Duration::from_secs(120)),
     }
 }
 

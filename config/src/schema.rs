@@ -8,7 +8,8 @@ mod tests;
 
 use peer::PATH;
 pub(crate) use peer::{
-    ADD_PATH, DEFAULT_ORIGINATE, FAMILIES, FAMILY, LOCAL_AS, PEER, PEER_GROUP, PREFIX_LIMIT,
+    ADD_PATH, DEFAULT_ORIGINATE, FAMILIES, FAMILY, LOCAL_AS, PEER, PEER_BFD, PEER_GROUP,
+    PREFIX_LIMIT,
 };
 pub(crate) use policy::{MATCH, POLICY, RULE, SET};
 
@@ -97,6 +98,7 @@ pub(crate) static ROOT: Section = Section {
         table("policy"),
         table("fib"),
         table("next-hop"),
+        table("bfd"),
         table("api"),
         table("log"),
         planned("node"),
@@ -278,6 +280,25 @@ pub(crate) static NEXT_HOP: Section = Section {
     ]],
 };
 
+pub(crate) static BFD: Section = Section {
+    header: "[bfd]",
+    doc: "The process `godwitd bfd`, which keeps the sessions of peers with `bfd`.",
+    keys: &[&[
+        key(
+            "socket",
+            "path",
+            "`\"/run/godwit/bfd.sock\"`",
+            "Where it is reached: its `--socket`.",
+        ),
+        key(
+            "hold",
+            "duration",
+            "`\"120s\"`",
+            "How long it keeps the sessions when this daemon is gone without a word: long enough for a restart. `\"0s\"` to `\"1h\"`.",
+        ),
+    ]],
+};
+
 pub(crate) static API: Section = Section {
     header: "[api]",
     doc: "The gRPC API.",
@@ -333,6 +354,7 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &PATH,
     &LOCAL_AS,
     &FAMILY,
+    &PEER_BFD,
     &DEFAULT_ORIGINATE,
     &PREFIX_LIMIT,
     &ADD_PATH,
@@ -341,6 +363,7 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &SET,
     &FIB,
     &NEXT_HOP,
+    &BFD,
     &API,
     &LOG,
 ];

@@ -11,8 +11,8 @@ use godwit_policy::route::{PolicyRef, PolicySet, PrefixRange};
 
 use crate::error::Problem;
 use crate::model::{
-    AddPathConfig, Config, DefaultOriginateConfig, PeerConfig, PeerKey, PolicyChain, PrefixLimit,
-    RemoteAs,
+    AddPathConfig, Config, DefaultOriginateConfig, PeerBfdConfig, PeerConfig, PeerKey, PolicyChain,
+    PrefixLimit, RemoteAs,
 };
 use crate::password::Password;
 use crate::path::{self, PathSettings};
@@ -52,6 +52,8 @@ pub struct PeerSettings {
     /// By [`Family::index`]; `None`: not named.
     pub families: [Option<FamilySettings>; Family::COUNT],
     pub path: PathSettings,
+    /// `Some(None)`: switched off.
+    pub bfd: Option<Option<PeerBfdConfig>>,
     /// Where the file says so.
     pub spans: KeySpans,
 }
@@ -344,6 +346,7 @@ impl Resolver<'_> {
             import,
             export,
             path,
+            bfd: merged.take(|s| &s.bfd).flatten(),
             prefix_limit: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit)),
             prefix_limit_out: Family::ALL.map(|f| merged.of_family(f, |s| s.prefix_limit_out)),
         })

@@ -14,7 +14,7 @@ use godwit_policy::route::{
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use crate::model::RemoteAs;
+use crate::model::{PeerBfdConfig, RemoteAs};
 use crate::password::Password;
 use crate::suggest::closest;
 
@@ -221,6 +221,18 @@ pub(crate) fn duration_within(
             ),
         ))
     }
+}
+
+pub(crate) fn bfd_interval(value: &DeValue<'_>) -> Read<Duration> {
+    let time = duration(value)?;
+    if PeerBfdConfig::INTERVALS.contains(&time) {
+        return Ok(time);
+    }
+    Err(Wrong::new(
+        "duration out of range",
+        "out of range",
+        "write one from `\"10ms\"` to `\"60s\"`",
+    ))
 }
 
 pub(crate) fn asn(value: &DeValue<'_>) -> Read<Asn> {

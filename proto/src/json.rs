@@ -29,6 +29,7 @@ named!(
     crate::v1::ImportResult,
     crate::v1::LimitAction,
     crate::v1::BadMessageOutcome,
+    crate::v1::BfdState,
     crate::v1::FibState,
     crate::v1::PeerSource,
     crate::v1::SessionKind,

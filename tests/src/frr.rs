@@ -21,6 +21,7 @@ pub struct Frr {
     vty: PathBuf,
     process: Daemon,
     _zebra: Daemon,
+    _bfdd: Option<Daemon>,
     /// Route maps made so far; their names are never used twice.
     maps: usize,
 }
@@ -30,9 +31,21 @@ impl Frr {
     /// has no words for. Its routes go into the kernel.
     #[track_caller]
     pub fn start_with(host: &Host, config: &str) -> Frr {
+        Self::start_all(host, config, false)
+    }
+
+    /// The same with bfdd, which watches the paths that bgpd asks for.
+    #[track_caller]
+    pub fn start_with_bfd(host: &Host, config: &str) -> Frr {
+        Self::start_all(host, config, true)
+    }
+
+    #[track_caller]
+    fn start_all(host: &Host, config: &str, bfd: bool) -> Frr {
         require("zebra", "frr");
         host.write("bgpd.conf", config);
         let zebra = launch_zebra(host);
+        let bfdd = bfd.then(|| launch_bfdd(host));
         let process = launch(host, &[]);
         Frr {
             vty: host.dir().to_owned(),
@@ -42,6 +55,7 @@ impl Frr {
             own_config: true,
             process,
             _zebra: zebra,
+            _bfdd: bfdd,
         }
     }
 
@@ -54,6 +68,11 @@ impl Frr {
     /// A command of `vtysh`.
     pub fn ask(&self, command: &str) -> Option<String> {
         ask(&self.vty, &[command])
+    }
+
+    /// The same of bfdd, where it runs.
+    pub fn ask_bfdd(&self, command: &str) -> Option<String> {
+        ask_daemon(&self.vty, "bfdd", &[command])
     }
 
     fn json(&self, command: &str) -> Option<Value> {
@@ -92,6 +111,7 @@ impl Router for Frr {
             own_config: false,
             process,
             _zebra: zebra,
+            _bfdd: None,
         }
     }
 
@@ -252,6 +272,18 @@ fn launch_zebra(host: &Host) -> Daemon {
     process
 }
 
+fn launch_bfdd(host: &Host) -> Daemon {
+    host.write("bfdd.conf", "");
+    let control = host.dir().join("bfdd.sock");
+    let control = control.to_string_lossy();
+    let mut process = daemon(host, "bfdd", &["--bfdctl", &control]);
+    wait_for("bfdd to serve", || {
+        assert!(process.is_running(), "bfdd ended: {}", process.log());
+        host.dir().join("bfdd.vty").exists().then_some(())
+    });
+    process
+}
+
 fn daemon(host: &Host, name: &str, options: &[&str]) -> Daemon {
     let dir = host.dir();
     let file = |suffix: &str| {
@@ -275,8 +307,12 @@ fn daemon(host: &Host, name: &str, options: &[&str]) -> Daemon {
 }
 
 fn ask(vty: &std::path::Path, commands: &[&str]) -> Option<String> {
+    ask_daemon(vty, "bgpd", commands)
+}
+
+fn ask_daemon(vty: &std::path::Path, daemon: &str, commands: &[&str]) -> Option<String> {
     let vty = vty.to_string_lossy();
-    let mut argv = vec!["vtysh", "--vty_socket", &vty, "-d", "bgpd"];
+    let mut argv = vec!["vtysh", "--vty_socket", &vty, "-d", daemon];
     for command in commands {
         argv.extend(["-c", command]);
     }

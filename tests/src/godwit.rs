@@ -143,6 +143,47 @@ impl Godwit {
     }
 }
 
+/// A running `godwitd bfd`.
+#[derive(Debug)]
+pub struct BfdProcess {
+    process: Daemon,
+}
+
+impl BfdProcess {
+    /// Starts it; a [`Godwit`] on this host finds it with
+    /// [`BfdProcess::section`] in its configuration.
+    #[track_caller]
+    pub fn start(host: &Host) -> BfdProcess {
+        let socket = host.dir().join("bfd.sock");
+        let mut process = Daemon::start(
+            &format!("godwitd bfd on {}", host.name),
+            &host.namespace,
+            &[
+                &godwitd_path().to_string_lossy(),
+                "bfd",
+                "--socket",
+                &socket.to_string_lossy(),
+            ],
+            &host.dir().join("bfd.log"),
+        );
+        wait_for("godwitd bfd to answer", || {
+            assert!(process.is_running(), "it ended: {}", process.log());
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+        BfdProcess { process }
+    }
+
+    /// The section of a daemon's configuration that leads here.
+    pub fn section(host: &Host) -> String {
+        let socket = host.dir().join("bfd.sock");
+        format!("[bfd]\nsocket = \"{}\"\n", socket.display())
+    }
+
+    pub fn process(&mut self) -> &mut Daemon {
+        &mut self.process
+    }
+}
+
 /// The peer of this address in the output of `peer list`.
 pub fn find_peer(list: &Value, address: IpAddr) -> Option<&Value> {
     let peers = list["peers"].as_array().or_else(|| list.as_array())?;

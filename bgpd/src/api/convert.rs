@@ -11,6 +11,7 @@ use godwit_rib::PeerCounters;
 use prost_types::Timestamp;
 
 use super::{limits, path};
+use crate::bfd;
 use crate::clock;
 use crate::peer::PeerName;
 use crate::peer::history::{BadMessage, Outcome};
@@ -84,6 +85,48 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         blackhole_community: config.blackhole_community,
         graceful_shutdown: config.graceful_shutdown,
         transport: Some(transport(config)),
+        bfd: status.bfd.as_ref().map(|(key, view)| bfd(key, view)),
+    }
+}
+
+fn bfd(key: &bfd::Key, view: &bfd::View) -> v1::BfdSession {
+    let session = v1::BfdSession {
+        multihop: key.multihop,
+        ..v1::BfdSession::default()
+    };
+    let (status, changed) = match view {
+        bfd::View::NoProcess(why) => {
+            return v1::BfdSession {
+                trouble: format!("{why}; start `godwitd bfd`"),
+                ..session
+            };
+        }
+        bfd::View::Asked => return session,
+        bfd::View::Known(status, changed) => (status, *changed),
+    };
+    let state = |state| match state {
+        bfd::State::AdminDown => v1::BfdState::AdminDown,
+        bfd::State::Down => v1::BfdState::Down,
+        bfd::State::Init => v1::BfdState::Init,
+        bfd::State::Up => v1::BfdState::Up,
+    };
+    v1::BfdSession {
+        state: state(status.state) as i32,
+        remote_state: state(status.remote_state) as i32,
+        since: time(changed),
+        transmit_interval: status
+            .transmit_interval
+            .and_then(|micros| span(Duration::from_micros(micros))),
+        detection_time: span(Duration::from_micros(status.detection_time)),
+        last_loss: status
+            .loss
+            .map_or_else(String::new, |loss| loss.to_string()),
+        failures: status.failures,
+        remote_independent: status.remote_independent,
+        local_discriminator: status.local_discriminator,
+        remote_discriminator: status.remote_discriminator,
+        trouble: status.trouble.clone().unwrap_or_default(),
+        ..session
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
@@ -28,7 +28,8 @@ pub(crate) enum View {
     NoProcess(Arc<str>),
     /// It has been asked and has not said anything yet.
     Asked,
-    Known(Arc<Status>),
+    /// And when its state last changed.
+    Known(Arc<Status>, SystemTime),
 }
 
 /// All sessions that peers want.
@@ -192,9 +193,13 @@ impl Bfd {
     }
 
     fn heard(&self, status: Status) {
+        let since = Duration::from_millis(status.since);
+        let changed = SystemTime::now().checked_sub(since);
+        let changed = changed.unwrap_or(SystemTime::UNIX_EPOCH);
         let table = lock(&self.table);
         if let Some(slot) = table.slots.get(&status.key) {
-            slot.view.send_replace(View::Known(Arc::new(status)));
+            let view = View::Known(Arc::new(status), changed);
+            slot.view.send_replace(view);
         }
     }
 
@@ -230,11 +235,12 @@ async fn farewell(mut channel: Channel) {
 }
 
 impl Path {
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
+    /// Which session it is, and how it is.
+    pub(crate) fn seen(&self) -> (Key, View) {
+        (self.key.clone(), self.view.borrow().clone())
     }
 
-    /// How the session is now.
+    /// How the session is now; whatever it was before is seen with that.
     pub(crate) fn view(&mut self) -> View {
         self.view.borrow_and_update().clone()
     }

@@ -26,5 +26,5 @@ mod table;
 mod tests;
 
 pub(crate) use client::{Bfd, Path, View};
-pub(crate) use messages::{Key, Loss, State, Status, Wanted};
+pub(crate) use messages::{Key, State, Wanted};
 pub(crate) use process::{Options, run};

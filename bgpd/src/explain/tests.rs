@@ -32,6 +32,7 @@ fn facts(keys: &str) -> Facts {
         local_asn: Asn(64512),
         remote_asn: Some(Asn(65002)),
         session: None,
+        bfd: None,
         waiting: None,
         collision: None,
         last_error: None,

@@ -4,6 +4,7 @@
 mod commands;
 mod limits;
 mod neighbour;
+mod path;
 mod transfer;
 mod view;
 
@@ -25,10 +26,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
-use self::view::status_of;
+use self::path::Watched;
+use self::view::{Seen, status_of};
 use super::connection::{Connection, linger};
 use super::settings::PeerSettings;
 use super::{COMMANDS, Entry, PeerCommand, PeerName, Registry, socket, spec};
+use crate::bfd::Bfd;
 use crate::clock;
 use crate::discovery::{self, Discovery};
 use crate::interfaces::Interfaces;
@@ -48,6 +51,7 @@ pub(crate) struct Context {
     pub registry: Arc<Registry>,
     pub interfaces: Arc<Interfaces>,
     pub links: Arc<Links>,
+    pub bfd: Arc<Bfd>,
 }
 
 /// Starts the task of a peer. It ends after [`PeerCommand::Remove`], and that of
@@ -67,8 +71,11 @@ pub(crate) fn spawn(
         PeerName::Interface(interface) => Some(Discovery::new(interface)),
         PeerName::Address(_) => None,
     };
-    let seen = discovery.as_deref();
-    let status = status_of(&settings, &session, None, None, None, seen);
+    let seen = Seen {
+        discovery: discovery.as_deref(),
+        ..Seen::default()
+    };
+    let status = status_of(&settings, &session, seen);
     let view = Arc::new(PeerView::new(status));
     let listening = discovery.as_ref().map(|found| {
         let (view, registry) = (Arc::clone(&view), Arc::clone(&context.registry));
@@ -84,6 +91,7 @@ pub(crate) fn spawn(
     let task = PeerTask {
         discovery,
         listening,
+        bfd: None,
         wanted: !settings.disabled,
         settings,
         session,
@@ -128,6 +136,8 @@ struct PeerTask {
     /// listens for them.
     discovery: Option<Arc<Discovery>>,
     listening: Option<AbortHandle>,
+    /// Where the path to the neighbour is watched.
+    bfd: Option<Watched>,
     commands: mpsc::Receiver<PeerCommand>,
     /// Two while they collide (RFC 4271 §6.8).
     connections: SmallVec<[Connection; 2]>,
@@ -167,6 +177,8 @@ enum Wake {
     Dialed(io::Result<()>),
     /// There is news of who is on the interface.
     Neighbour,
+    /// BFD says something else of the path.
+    Path,
     /// Timer, writable, frames, room, or last words that have left: looked at on
     /// every turn anyway.
     Turn,
@@ -177,6 +189,7 @@ impl PeerTask {
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
         self.start();
+        self.watch_path();
         loop {
             self.act();
             self.write();
@@ -185,11 +198,18 @@ impl PeerTask {
                 break;
             }
             match self.wait(timer.as_mut()).await {
-                Wake::Command(Some(command)) => self.command(command),
+                Wake::Command(Some(command)) => {
+                    self.command(command);
+                    self.watch_path();
+                }
                 Wake::Command(None) => self.remove(0, String::new()),
                 Wake::Readable(index) => self.read(index),
                 Wake::Dialed(result) => self.dialed(result),
-                Wake::Neighbour => self.look_for_neighbour(),
+                Wake::Neighbour => {
+                    self.look_for_neighbour();
+                    self.watch_path();
+                }
+                Wake::Path => self.path_news(),
                 Wake::Turn => {}
             }
             self.limits();
@@ -230,6 +250,7 @@ impl PeerTask {
             () = changed(port) => Wake::Turn,
             () = sought(self.discovery.as_deref()) => Wake::Neighbour,
             Some(_) = self.lingering.join_next() => Wake::Turn,
+            () = path_changed(self.bfd.as_mut()) => Wake::Path,
             () = timer => Wake::Turn,
         }
     }
@@ -447,6 +468,13 @@ async fn dialed(dialing: Option<&Dialing>) -> io::Result<()> {
 async fn sought(discovery: Option<&Discovery>) {
     match discovery {
         Some(discovery) => discovery.changed().await,
+        None => pending().await,
+    }
+}
+
+async fn path_changed(watched: Option<&mut Watched>) {
+    match watched {
+        Some(watched) => watched.path.changed().await,
         None => pending().await,
     }
 }

@@ -5,7 +5,7 @@ use godwit_proto::v1::{
     SessionKind, Transport,
 };
 
-use super::{asn, chain, limit, path, state_name};
+use super::{asn, bfd, chain, limit, path, state_name};
 use crate::failure::Failure;
 use crate::output::{Out, Table, Tone, or_dash};
 use crate::span;
@@ -20,6 +20,9 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         self::session(session, out)?;
     }
     path::print(peer, out)?;
+    if let Some(session) = &peer.bfd {
+        bfd::print(session, out)?;
+    }
     if let Some(transport) = &peer.transport {
         self::transport(transport, out)?;
     }

@@ -6,7 +6,9 @@ use godwit_bgp::attrs::RemovePrivate;
 use godwit_bgp::{Family, SendPaths};
 use toml_edit::{Array, InlineTable, Item, Table, Value};
 
-use crate::model::{AddPathConfig, LimitAction, LimitCount, PeerKey, PrefixLimit, RemoteAs};
+use crate::model::{
+    AddPathConfig, LimitAction, LimitCount, PeerBfdConfig, PeerKey, PrefixLimit, RemoteAs,
+};
 use crate::path::{LocalAs, PathSettings};
 use crate::settings::{DefaultSettings, FamilySettings, PeerSettings};
 
@@ -41,6 +43,7 @@ pub(super) fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSetti
         export,
         families,
         path,
+        bfd,
         spans: _,
     } = settings;
     let mut table = Table::new();
@@ -88,6 +91,7 @@ pub(super) fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSetti
     put("graceful-shutdown", graceful_shutdown.map(Value::from));
     put("import", import.as_ref().map(names));
     put("export", export.as_ref().map(names));
+    put("bfd", bfd.as_ref().map(bfd_value));
     path_keys(path, &mut put);
     for family in Family::ALL {
         let Some(Some(settings)) = families.get(family.index()) else {
@@ -278,4 +282,22 @@ fn duration(span: Duration) -> Value {
 
 fn names(names: &Vec<String>) -> Value {
     Array::from_iter(names).into()
+}
+
+fn bfd_value(bfd: &Option<PeerBfdConfig>) -> Value {
+    let Some(PeerBfdConfig {
+        interval,
+        multiplier,
+        multihop,
+    }) = bfd
+    else {
+        return false.into();
+    };
+    let mut table = InlineTable::new();
+    table.insert("interval", duration(*interval));
+    table.insert("multiplier", number(*multiplier));
+    if let Some(multihop) = multihop {
+        table.insert("multihop", (*multihop).into());
+    }
+    table.into()
 }

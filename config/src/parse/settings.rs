@@ -6,7 +6,7 @@ use godwit_bgp::Family;
 use godwit_policy::route::PolicySet;
 
 use crate::error::Problem;
-use crate::model::{AddPathConfig, LimitAction, LimitCount, PrefixLimit};
+use crate::model::{AddPathConfig, LimitAction, LimitCount, PeerBfdConfig, PrefixLimit};
 use crate::path;
 use crate::policies;
 use crate::reader::{Problems, Table};
@@ -82,8 +82,27 @@ pub(super) fn settings(
         export,
         families: families(table, policies),
         path,
+        bfd: bfd(table),
         spans,
     }
+}
+
+/// `true`, `false`, or a table of what is not as usual.
+fn bfd(table: &Table<'_>) -> Option<Option<PeerBfdConfig>> {
+    const KEY: &str = "bfd";
+    let usual = PeerBfdConfig::default();
+    if !table.raw(KEY)?.get_ref().is_table() {
+        let on = table.plain(KEY, values::boolean)?;
+        return Some(on.then_some(usual));
+    }
+    let table = table.table(KEY, &schema::PEER_BFD)?;
+    let interval = table.plain("interval", values::bfd_interval);
+    let multiplier = table.plain("multiplier", values::number(1..=u8::MAX));
+    Some(Some(PeerBfdConfig {
+        interval: interval.unwrap_or(usual.interval),
+        multiplier: multiplier.unwrap_or(usual.multiplier),
+        multihop: table.plain("multihop", values::boolean),
+    }))
 }
 
 fn families(table: &Table<'_>, policies: &PolicySet) -> [Option<FamilySettings>; Family::COUNT] {

@@ -53,7 +53,6 @@ static PEER_ONLY: &[Key] = &[
         "`1000`",
         "Neighbours of a `range` at most, each range by itself: no key of a group. More are refused with Cease/Connection Rejected.",
     ),
-    planned("interface"),
 ];
 
 static PEER_COMMON: &[Key] = &[
@@ -191,7 +190,12 @@ static PEER_COMMON: &[Key] = &[
         "Policies for routes to this peer, in order, for every family.",
     ),
     table("family"),
-    planned("bfd"),
+    key(
+        "bfd",
+        "boolean or table",
+        "`false`",
+        "Watch the path to the neighbour with BFD (RFC 5880): when it is lost, the session ends. Needs the process `godwitd bfd`. As a table, see below, with other intervals.",
+    ),
     planned("graceful-restart"),
     planned("tcp-ao"),
 ];
@@ -289,6 +293,31 @@ pub(crate) static LOCAL_AS: Section = Section {
             "boolean",
             "`false`",
             "The neighbour may know us by either number: where it answers one with Bad Peer AS, the next OPEN shows the other (RFC 7705). External sessions only.",
+        ),
+    ]],
+};
+
+pub(crate) static PEER_BFD: Section = Section {
+    header: "bfd = { … }",
+    doc: "Below a peer or group; `bfd = true` takes all defaults.",
+    keys: &[&[
+        key(
+            "interval",
+            "duration",
+            "`\"300ms\"`",
+            "Between two packets, both ways: the slower end's counts. `\"10ms\"` to `\"60s\"`.",
+        ),
+        key(
+            "multiplier",
+            "1 to 255",
+            "`3`",
+            "So many packets lost in a row are a lost path.",
+        ),
+        key(
+            "multihop",
+            "boolean",
+            "`true` with the session's `multihop`, and for an internal neighbour in none of our networks",
+            "Across routers (RFC 5883, UDP port 4784), instead of on one link (RFC 5881, UDP port 3784).",
         ),
     ]],
 };

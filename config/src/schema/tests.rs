@@ -18,6 +18,7 @@ fn two_values(key: &str) -> [&'static str; 2] {
         "as-set" => ["'withdraw'", "'accept'"],
         "role" => ["'customer'", "'provider'"],
         "send-communities" => ["['standard']", "['large']"],
+        "bfd" => ["true", "{ interval = '50ms' }"],
         "port" => ["1179", "2179"],
         "local-address" => ["'10.0.0.8'", "'10.0.0.9'"],
         "multihop" => ["2", "3"],
@@ -88,6 +89,7 @@ fn every_key_of_the_schema_is_read() {
         (&PEER, "[[peer]]\n", ""),
         (&PEER_GROUP, "[peer-group.g]\n", ""),
         (&LOCAL_AS, "[[peer]]\nlocal-as = { ", " }"),
+        (&PEER_BFD, "[[peer]]\nbfd = { ", " }"),
         (&FAMILIES, "[peer-group.g.family]\n", ""),
         (&FAMILY, "[peer-group.g.family.ipv6-unicast]\n", ""),
         (
@@ -106,6 +108,7 @@ fn every_key_of_the_schema_is_read() {
         (&SET, "[[policy.route.p]]\nset = { ", " }"),
         (&FIB, "[fib]\n", ""),
         (&NEXT_HOP, "[next-hop]\n", ""),
+        (&BFD, "[bfd]\n", ""),
         (&API, "[api]\n", ""),
         (&LOG, "[log]\n", ""),
         (&ROOT, "", ""),

@@ -83,6 +83,7 @@ fn field_names_of_a_peer_stay() {
         names,
         [
             "address",
+            "bfd",
             "blackhole_community",
             "counters",
             "description",

@@ -20,6 +20,7 @@ mod macros {
 
 mod addpath;
 mod attributes;
+mod bfd;
 mod communities;
 mod crowd;
 mod defects;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use godwit_bgp::{Asn, Family, SendPaths};
 use godwit_config::{
-    AddPathConfig, DefaultSettings, FamilySettings, MAX_SEND_PATHS, Password, PeerSettings,
-    RemoteAs,
+    AddPathConfig, DefaultSettings, FamilySettings, MAX_SEND_PATHS, Password, PeerBfdConfig,
+    PeerSettings, RemoteAs,
 };
 use godwit_proto::v1;
 use tonic::Status;
@@ -73,6 +73,7 @@ pub(super) fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             export: (!spec.export.is_empty()).then_some(spec.export),
             families,
             path: path::settings(spec.path)?,
+            bfd: spec.bfd.map(|message| bfd(&message)).transpose()?,
             ..PeerSettings::default()
         },
     })
@@ -96,6 +97,28 @@ fn add_path(message: &v1::AddPath, field: &str) -> Result<AddPathConfig, Status>
         receive: message.receive,
         send,
     })
+}
+
+/// `Some(None)`: off.
+fn bfd(message: &v1::BfdSpec) -> Result<Option<PeerBfdConfig>, Status> {
+    if message.off {
+        return Ok(None);
+    }
+    let usual = PeerBfdConfig::default();
+    let interval = span("peer.bfd.interval", message.interval)?.unwrap_or(usual.interval);
+    let whole = interval.subsec_nanos().is_multiple_of(1_000_000);
+    if !whole || !PeerBfdConfig::INTERVALS.contains(&interval) {
+        let why = "not whole milliseconds from 10 ms to 60 s";
+        return Err(error::bad_field("peer.bfd.interval", why));
+    }
+    Ok(Some(PeerBfdConfig {
+        interval,
+        multiplier: match message.multiplier {
+            0 => usual.multiplier,
+            number => small(number, "peer.bfd.multiplier")?,
+        },
+        multihop: message.multihop,
+    }))
 }
 
 fn remote_as(text: &str) -> Result<RemoteAs, Status> {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use godwit_bgp::session::{self, Session};
 
 use super::{PeerTask, Up};
+use crate::bfd::{Key, View};
 use crate::clock;
 use crate::discovery::Discovery;
 use crate::peer::PeerSettings;
@@ -29,24 +30,37 @@ impl PeerTask {
         let status = Arc::new(status_of(
             &self.settings,
             &self.session,
-            self.up.as_ref(),
-            self.state_since,
-            self.held,
-            self.discovery.as_deref(),
+            Seen {
+                up: self.up.as_ref(),
+                state_since: self.state_since,
+                held: self.held,
+                discovery: self.discovery.as_deref(),
+                bfd: self.bfd.as_ref().map(|watched| watched.path.seen()),
+            },
         ));
         self.view.status.store(Arc::clone(&status));
         self.context.registry.announce(PeerEvent::Changed(status));
     }
 }
 
-pub(super) fn status_of(
-    settings: &PeerSettings,
-    session: &Session,
-    up: Option<&Up>,
-    state_since: Option<Duration>,
-    held: Option<Excess>,
-    discovery: Option<&Discovery>,
-) -> PeerStatus {
+/// What there is to see besides settings and session.
+#[derive(Default)]
+pub(super) struct Seen<'a> {
+    pub(super) up: Option<&'a Up>,
+    pub(super) state_since: Option<Duration>,
+    pub(super) held: Option<Excess>,
+    pub(super) discovery: Option<&'a Discovery>,
+    pub(super) bfd: Option<(Key, View)>,
+}
+
+pub(super) fn status_of(settings: &PeerSettings, session: &Session, seen: Seen<'_>) -> PeerStatus {
+    let Seen {
+        up,
+        state_since,
+        held,
+        discovery,
+        bfd,
+    } = seen;
     let negotiated = up.map(|up| &up.negotiated);
     PeerStatus {
         name: settings.name,
@@ -69,6 +83,7 @@ pub(super) fn status_of(
             port: Arc::clone(&up.port),
             link: up.link,
         }),
+        bfd,
         waiting: session.waiting().map(|w| waiting(w, held)),
         collision: session.lone_collision().map(clock::wall),
         last_error: session
