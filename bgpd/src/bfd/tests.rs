@@ -66,7 +66,8 @@ impl Link {
                     interface: 7,
                     hops: key.hops(),
                 };
-                if !self.cut {
+                let there = format!("10.0.0.{}", 2 - from).parse();
+                if !self.cut && Ok(key.remote) == there {
                     self.tables[1 - from].receive(&packet, arrival, self.now);
                 }
             }

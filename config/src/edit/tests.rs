@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::model::RemoteAs;
 use crate::schema::{
-    ADD_PATH, DEFAULT_ORIGINATE, FAMILIES, FAMILY, LOCAL_AS, PEER, PREFIX_LIMIT, Section, Status,
+    ADD_PATH, DEFAULT_ORIGINATE, FAMILIES, FAMILY, LOCAL_AS, PEER, PEER_BFD, PREFIX_LIMIT, Section,
+    Status,
 };
 use crate::settings::FamilySettings;
 
@@ -30,6 +31,9 @@ fn values(key: &str, files: &str) -> Vec<String> {
         "ttl-security" => &["true", "false", "1", "254"],
         "password-file" => &["'@key'"],
         "default-originate" => &["true", "false"],
+        "bfd" => &["true", "false"],
+        "interval" => &["'50ms'", "'1s'"],
+        "multiplier" => &["5"],
         "weight" => &["70", "4294967295", "0"],
         "import" | "export" | "policy" => &["['accept-all']", "['p', 'reject-all']", "[]"],
         "local-as" | "asn" => &["9"],
@@ -72,6 +76,7 @@ fn lines(section: &Section, before: &str, files: &str) -> Vec<String> {
             "default-originate" => Some((&DEFAULT_ORIGINATE, "")),
             "prefix-limit" | "prefix-limit-out" => Some((&PREFIX_LIMIT, "max = 9")),
             "add-path" => Some((&ADD_PATH, "")),
+            "bfd" => Some((&PEER_BFD, "")),
             _ => None,
         };
         if let Some((within, needed)) = table {
@@ -90,7 +95,12 @@ fn lines(section: &Section, before: &str, files: &str) -> Vec<String> {
                 | "add-path"
         );
         if alone {
-            let values = values(key.name, files);
+            // The one name that means two things.
+            let meant = match name.ends_with("bfd.multihop") {
+                true => "passive",
+                false => key.name,
+            };
+            let values = values(meant, files);
             lines.extend(values.iter().map(|value| format!("{name} = {value}\n")));
         }
     }

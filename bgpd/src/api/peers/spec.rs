@@ -261,6 +261,12 @@ mod tests {
             password_file: key.display().to_string(),
             ttl_security: Some(1),
             local_interface: "eth7".into(),
+            bfd: Some(v1::BfdSpec {
+                interval: Some(Duration::from_millis(70).try_into().unwrap()),
+                multiplier: 4,
+                multihop: Some(true),
+                off: false,
+            }),
             add_path: vec![v1::AddPath {
                 family: v1::Family::Ipv4Unicast as i32,
                 receive: true,
@@ -313,8 +319,12 @@ mod tests {
             export,
             families,
             path,
+            bfd,
             spans,
         } = peer.settings;
+        let bfd = bfd.unwrap().unwrap();
+        assert_eq!(bfd.interval, Duration::from_millis(70));
+        assert_eq!((bfd.multiplier, bfd.multihop), (4, Some(true)));
         assert_eq!(description.as_deref(), Some("the first"));
         assert_eq!((disabled, passive), (Some(true), Some(true)));
         assert_eq!(remote_as, Some(RemoteAs::Asn(Asn(65002))));
