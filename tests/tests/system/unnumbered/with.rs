@@ -316,3 +316,18 @@ fn two_godwits_find_each_other() {
     });
     wait_ping(&us_host, "10.8.0.1", "10.9.0.1");
 }
+/// Nobody has told us of it, so no key is set for it yet.
+#[test]
+fn bird_that_calls_without_a_signature_is_turned_away() {
+    let (_lab, us_host, them_host) = hosts();
+    let us = Godwit::start(&us_host, &signed(&us_host, "passive = true"));
+    let ours = link_local(&us_host, "to-them");
+    let _them = Bird::start_with(&them_host, &bird_config(&ours, ""));
+    wait_for("it to be refused", || {
+        let refused = &peer(&us, "to-them")["counters"]["connections_refused"];
+        (refused.as_u64()? > 0).then_some(())
+    });
+    holds_for(Duration::from_secs(3), "no session", || {
+        !is_established(&us, "to-them")
+    });
+}
