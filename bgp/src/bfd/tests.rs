@@ -1,4 +1,10 @@
 //! Packets, the table of states, and pairs of sessions over a virtual path.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod pair;
 mod wire;

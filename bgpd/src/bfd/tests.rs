@@ -53,7 +53,7 @@ impl Link {
             let mut flying = Vec::new();
             for at in 0..2 {
                 self.tables[at].tick(self.now, |_, key, packet| {
-                    flying.push((at, key.clone(), *packet))
+                    flying.push((at, key.clone(), *packet));
                 });
                 for status in self.tables[at].news(self.now) {
                     self.status[at].insert(status.key.clone(), status);
@@ -170,7 +170,7 @@ fn a_packet_is_of_the_session_that_its_way_fits() {
         .unwrap();
     let mut first = None;
     table.tick(Duration::ZERO, |_, _, packet| {
-        first = first.or(Some(*packet))
+        first = first.or(Some(*packet));
     });
     let hello = Packet {
         your_discriminator: 0,
