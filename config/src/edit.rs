@@ -4,6 +4,8 @@ mod peer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -18,94 +20,152 @@ const SECRETS: &[&str] = &["password"];
 /// What stands in for a secret.
 const HIDDEN: &str = "(hidden)";
 
-/// The text with a `[[peer]]` more, at the end of those that are there.
+/// The text of a file, to be changed more than once.
+#[derive(Debug, Default)]
+pub struct Document(DocumentMut);
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Document {
+    pub fn parse(text: &str) -> Result<Document, String> {
+        let document = text.parse();
+        document
+            .map(Document)
+            .map_err(|e: toml_edit::TomlError| e.message().to_owned())
+    }
+
+    /// A `[[peer]]` more, at the end of those that are there.
+    pub fn add_peer(
+        &mut self,
+        key: PeerKey,
+        group: Option<&str>,
+        settings: &PeerSettings,
+    ) -> Result<(), String> {
+        let mut table = peer_table(key, group, settings);
+        table.decor_mut().set_prefix("\n");
+        tables(&mut self.0, "peer")?.push(table);
+        Ok(())
+    }
+
+    /// Without this peer. A comment that stands right above it goes, too.
+    pub fn remove_peer(&mut self, key: PeerKey) -> Result<(), String> {
+        let at = find_peer(tables(&mut self.0, "peer")?, key)?;
+        remove(&mut self.0, "peer", at)
+    }
+
+    /// With `disabled` set, or taken out where that is enough.
+    pub fn set_disabled(&mut self, key: PeerKey, disabled: bool) -> Result<(), String> {
+        let document = &mut self.0;
+        let peers = tables(document, "peer")?;
+        let at = find_peer(peers, key)?;
+        let group = peers.get(at).and_then(|t| t.get("group")?.as_str());
+        let by_group = group.map(str::to_owned).is_some_and(|group| {
+            let groups = document.get("peer-group");
+            let disabled = groups.and_then(|g| g.get(&group)?.get("disabled")?.as_bool());
+            disabled == Some(true)
+        });
+        if let Some(table) = tables(document, "peer")?.get_mut(at) {
+            if disabled == by_group {
+                table.remove("disabled");
+            } else if let Some(item) = table.get_mut("disabled").and_then(Item::as_value_mut) {
+                // What stands behind it on the line stays.
+                let decor = item.decor().clone();
+                *item = disabled.into();
+                *item.decor_mut() = decor;
+            } else {
+                table.insert("disabled", value(disabled));
+            }
+        }
+        Ok(())
+    }
+
+    /// An `[[originate]]` more for each, or that of the prefix changed.
+    pub fn add_routes(
+        &mut self,
+        added: impl IntoIterator<Item = (IpNet, bool)>,
+    ) -> Result<(), String> {
+        let routes = tables(&mut self.0, "originate")?;
+        let prefix = |table: &Table| table.get("prefix")?.as_str()?.parse::<IpNet>().ok();
+        let there = routes.iter().enumerate();
+        let there: HashMap<IpNet, usize> = there
+            .filter_map(|(at, table)| Some((prefix(table)?, at)))
+            .collect();
+        for (prefix, blackhole) in added {
+            match there.get(&prefix).and_then(|at| routes.get_mut(*at)) {
+                Some(table) if blackhole => drop(table.insert("blackhole", value(true))),
+                Some(table) => drop(table.remove("blackhole")),
+                None => {
+                    let mut table = Table::new();
+                    table.decor_mut().set_prefix("\n");
+                    table.insert("prefix", value(prefix.to_string()));
+                    if blackhole {
+                        table.insert("blackhole", value(true));
+                    }
+                    routes.push(table);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Without this `[[originate]]`.
+    pub fn remove_route(&mut self, prefix: IpNet) -> Result<(), String> {
+        let routes = tables(&mut self.0, "originate")?;
+        let at = find(routes, "prefix", |text| text.parse() == Ok(prefix))
+            .ok_or_else(|| format!("no [[originate]] of the file has {prefix}"))?;
+        remove(&mut self.0, "originate", at)
+    }
+}
+
+fn edited(
+    text: &str,
+    edit: impl FnOnce(&mut Document) -> Result<(), String>,
+) -> Result<String, String> {
+    let mut document = Document::parse(text)?;
+    edit(&mut document)?;
+    Ok(document.to_string())
+}
+
+/// The text after [`Document::add_peer`].
 pub fn add_peer(
     text: &str,
     key: PeerKey,
     group: Option<&str>,
     settings: &PeerSettings,
 ) -> Result<String, String> {
-    let mut document = parse(text)?;
-    let mut table = peer_table(key, group, settings);
-    table.decor_mut().set_prefix("\n");
-    tables(&mut document, "peer")?.push(table);
-    Ok(document.to_string())
+    edited(text, |d| d.add_peer(key, group, settings))
 }
 
-/// The text without this peer. A comment that stands right above it goes, too.
+/// The text after [`Document::remove_peer`].
 pub fn remove_peer(text: &str, key: PeerKey) -> Result<String, String> {
-    let mut document = parse(text)?;
-    let at = find_peer(tables(&mut document, "peer")?, key)?;
-    remove(&mut document, "peer", at)?;
-    Ok(document.to_string())
+    edited(text, |d| d.remove_peer(key))
 }
 
-/// The text with `disabled` set, or taken out where that is enough.
+/// The text after [`Document::set_disabled`].
 pub fn set_disabled(text: &str, key: PeerKey, disabled: bool) -> Result<String, String> {
-    let mut document = parse(text)?;
-    let by_group = {
-        let peers = tables(&mut document, "peer")?;
-        let at = find_peer(peers, key)?;
-        let group = peers.get(at).and_then(|t| t.get("group")?.as_str());
-        group.map(str::to_owned).is_some_and(|group| {
-            let groups = document.get("peer-group");
-            let disabled = groups.and_then(|g| g.get(&group)?.get("disabled")?.as_bool());
-            disabled == Some(true)
-        })
-    };
-    let peers = tables(&mut document, "peer")?;
-    let at = find_peer(peers, key)?;
-    if let Some(table) = peers.get_mut(at) {
-        if disabled == by_group {
-            table.remove("disabled");
-        } else if let Some(item) = table.get_mut("disabled").and_then(Item::as_value_mut) {
-            // What stands behind it on the line stays.
-            let decor = item.decor().clone();
-            *item = disabled.into();
-            *item.decor_mut() = decor;
-        } else {
-            table.insert("disabled", value(disabled));
-        }
-    }
-    Ok(document.to_string())
+    edited(text, |d| d.set_disabled(key, disabled))
 }
 
-/// The text with an `[[originate]]` more, or that of the prefix changed.
+/// The text after [`Document::add_routes`] of one.
 pub fn add_route(text: &str, prefix: IpNet, blackhole: bool) -> Result<String, String> {
-    let mut document = parse(text)?;
-    let routes = tables(&mut document, "originate")?;
-    let at = find(routes, "prefix", |text| text.parse() == Ok(prefix));
-    match at.and_then(|at| routes.get_mut(at)) {
-        Some(table) if blackhole => drop(table.insert("blackhole", value(true))),
-        Some(table) => drop(table.remove("blackhole")),
-        None => {
-            let mut table = Table::new();
-            table.decor_mut().set_prefix("\n");
-            table.insert("prefix", value(prefix.to_string()));
-            if blackhole {
-                table.insert("blackhole", value(true));
-            }
-            routes.push(table);
-        }
-    }
-    Ok(document.to_string())
+    edited(text, |d| d.add_routes([(prefix, blackhole)]))
 }
 
-/// The text without this `[[originate]]`.
+/// The text after [`Document::remove_route`].
 pub fn remove_route(text: &str, prefix: IpNet) -> Result<String, String> {
-    let mut document = parse(text)?;
-    let routes = tables(&mut document, "originate")?;
-    let at = find(routes, "prefix", |text| text.parse() == Ok(prefix))
-        .ok_or_else(|| format!("no [[originate]] of the file has {prefix}"))?;
-    remove(&mut document, "originate", at)?;
-    Ok(document.to_string())
+    edited(text, |d| d.remove_route(prefix))
 }
 
 /// The text with every secret hidden; for whoever may not see it.
 pub fn without_secrets(text: &str) -> Result<String, String> {
-    let mut document = parse(text)?;
-    hide(document.as_item_mut());
-    Ok(document.to_string())
+    edited(text, |d| {
+        hide(d.0.as_item_mut());
+        Ok(())
+    })
 }
 
 fn hide(item: &mut Item) {
@@ -130,11 +190,6 @@ fn hide_entry(key: &str, item: &mut Item) {
         *secret = HIDDEN.into();
         *secret.decor_mut() = decor;
     }
-}
-
-fn parse(text: &str) -> Result<DocumentMut, String> {
-    text.parse()
-        .map_err(|e: toml_edit::TomlError| e.message().to_owned())
 }
 
 /// The tables of this name, made where there are none.

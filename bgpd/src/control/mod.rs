@@ -20,7 +20,7 @@ use godwit_fib::FibHandle;
 use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use self::revisions::{Applied, Apply, Plan, Revisions, RolledBack};
+use self::revisions::{Applied, Apply, Plan, Revisions, RolledBack, Shown};
 use crate::listener::{Gate, ListenerStatus, Refused};
 use crate::peer::{PeerName, Registry};
 use crate::ribthread::RibHandle;
@@ -68,7 +68,7 @@ pub enum Command {
     Rollback(Option<u64>, String, Reply<RolledBack>),
     Revisions(Reply<Revisions>),
     /// The text of a revision; none named: what is in force.
-    Show(Option<u64>, Reply<(u64, String)>),
+    Show(Option<u64>, Reply<Box<Shown>>),
     /// What a text (or the file) of this name would change.
     Plan(Option<String>, String, Reply<Box<Plan>>),
     /// Out of service: the last choice for `wait`, then, if so wanted, nothing.
@@ -331,8 +331,15 @@ impl Control {
         self.ask(Command::Revisions).await
     }
 
+    /// The number of a revision and its text, without secrets. That of the one in
+    /// force, where none is named, has what was changed by command written in.
     pub async fn show(&self, number: Option<u64>) -> Result<(u64, String), ControlError> {
-        self.ask(|r| Command::Show(number, r)).await
+        let shown = self.ask(|r| Command::Show(number, r)).await?;
+        let number = shown.revision;
+        // Thousands of peers and routes take their time.
+        let text = tokio::task::spawn_blocking(move || shown.text());
+        let text = text.await.map_err(|e| e.to_string()).flatten();
+        Ok((number, text.map_err(ControlError::Internal)?))
     }
 
     pub async fn plan(&self, text: Option<String>, name: String) -> Result<Plan, ControlError> {

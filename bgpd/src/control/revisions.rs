@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use godwit_config::{Effect, Scope};
+use godwit_config::{Effect, Scope, edit};
 use godwit_rib::{PeerId, Proposal};
 
 use crate::peer::PeerName;
+use crate::state::changes::Changes;
 use crate::state::history::{By, How, Revision, Unconfirmed};
 
 /// A configuration to put in force.
@@ -66,6 +67,29 @@ pub struct Revisions {
     pub all: Vec<Revision>,
     pub current: u64,
     pub unconfirmed: Option<Unconfirmed>,
+}
+
+/// The text of a revision, and what is to be written into it.
+#[derive(Debug)]
+pub struct Shown {
+    pub revision: u64,
+    text: String,
+    changes: Changes,
+}
+
+impl Shown {
+    pub(super) fn new(revision: u64, text: String, changes: Changes) -> Shown {
+        Shown {
+            revision,
+            text,
+            changes,
+        }
+    }
+
+    /// Without secrets.
+    pub fn text(&self) -> Result<String, String> {
+        edit::without_secrets(&self.changes.written_into(&self.text)?)
+    }
 }
 
 /// What applying a configuration would change.

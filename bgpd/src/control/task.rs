@@ -262,7 +262,7 @@ impl ControlTask {
                 let _ = reply.send(Ok(self.revisions()));
             }
             Command::Show(number, reply) => {
-                let _ = reply.send(self.show(number));
+                let _ = reply.send(self.show(number).map(Box::new));
             }
             Command::Plan(text, name, reply) => {
                 let _ = reply.send(self.plan(text.as_deref(), &name).map(Box::new));

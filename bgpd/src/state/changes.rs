@@ -55,7 +55,7 @@ impl NewRoute {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     pub peers: BTreeMap<PeerName, NewPeer>,
     /// Disabled (true) or enabled against the file.
@@ -125,10 +125,10 @@ impl Changes {
     }
 
     pub fn write(&self, store: &Store) -> io::Result<()> {
-        let mut peers = String::new();
+        let mut peers = edit::Document::default();
         for (name, new) in &self.peers {
-            let key = name.key();
-            peers = edit::add_peer(&peers, key, new.group.as_deref(), &new.settings)
+            peers
+                .add_peer(name.key(), new.group.as_deref(), &new.settings)
                 .map_err(io::Error::other)?;
         }
         let hex = |route: &NewRoute| {
@@ -136,7 +136,7 @@ impl Changes {
             bytes.iter().map(|byte| format!("{byte:02x}")).collect()
         };
         let stored = Stored {
-            peers,
+            peers: peers.to_string(),
             disabled: (self.forced.iter())
                 .map(|(name, disabled)| (name.to_string(), *disabled))
                 .collect(),
@@ -145,6 +145,47 @@ impl Changes {
                 .collect(),
         };
         store.write(FILE, &stored)
+    }
+
+    /// The text of a file with all of them. What cannot be written there (a route
+    /// with communities) stands in a comment.
+    pub fn written_into(&self, text: &str) -> Result<String, String> {
+        if self.is_empty() {
+            return Ok(text.to_owned());
+        }
+        let mut document = edit::Document::parse(text)?;
+        let mut beside = Vec::new();
+        for (name, new) in &self.peers {
+            let added = document.add_peer(name.key(), new.group.as_deref(), &new.settings);
+            if added.is_err() {
+                beside.push(format!("peer {name} added"));
+            }
+        }
+        for (name, disabled) in &self.forced {
+            if document.set_disabled(name.key(), *disabled).is_err() {
+                let word = if *disabled { "disabled" } else { "enabled" };
+                beside.push(format!("peer {name} {word}"));
+            }
+        }
+        let (fit, others): (Vec<_>, Vec<_>) =
+            self.routes.iter().partition(|(_, new)| new.fits_the_file());
+        let routes = fit
+            .iter()
+            .map(|(prefix, new)| (**prefix, new.route.blackhole));
+        let others: Vec<_> = match document.add_routes(routes) {
+            Ok(()) => others,
+            Err(_) => self.routes.iter().collect(),
+        };
+        beside.extend(
+            others
+                .iter()
+                .map(|(prefix, _)| format!("route {prefix} added")),
+        );
+        let mut text = document.to_string();
+        for what in beside {
+            text.push_str(&format!("# by command, besides: {what}\n"));
+        }
+        Ok(text)
     }
 
     pub fn clear(store: &Store) -> io::Result<()> {
@@ -214,6 +255,44 @@ mod tests {
         assert_eq!(again.forced, changes.forced);
         let route = &again.routes[&prefix].route;
         assert_eq!(route.attrs, changes.routes[&prefix].route.attrs);
+    }
+
+    /// In one pass: thousands took minutes when the text was read anew for each.
+    #[test]
+    fn thousands_are_written_at_once() {
+        let mut changes = Changes::default();
+        for n in 0..10_000u32 {
+            let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            let name = PeerName::Address(address);
+            let settings = godwit_config::PeerSettings {
+                remote_as: Some(godwit_config::RemoteAs::External),
+                ..godwit_config::PeerSettings::default()
+            };
+            let new = NewPeer {
+                name,
+                group: None,
+                settings,
+            };
+            changes.peers.insert(name, new);
+            let prefix = IpNet::from(address);
+            let mut request = v1::AddRouteRequest {
+                prefix: prefix.to_string(),
+                ..v1::AddRouteRequest::default()
+            };
+            if n == 0 {
+                request.communities.push("64512:100".to_owned());
+            }
+            let route = NewRoute::new(prefix, request).unwrap();
+            changes.routes.insert(prefix, route);
+        }
+        let file = "# mine\n[router]\nasn = 64512\n[[originate]]\nprefix = \"10.0.0.1/32\"\n";
+        let text = changes.written_into(file).unwrap();
+        assert!(text.starts_with("# mine"));
+        assert_eq!(text.matches("[[peer]]").count(), 10_000);
+        assert_eq!(text.matches("[[originate]]").count(), 9_999);
+        assert!(text.ends_with("# by command, besides: route 10.0.0.0/32 added\n"));
+        let directory = tempfile::tempdir().unwrap();
+        changes.write(&Store::new(directory.path())).unwrap();
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_config::edit;
 use godwit_rib::{PeerId, Proposal};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -11,9 +10,10 @@ use tracing::{error, info, warn};
 use super::ControlTask;
 use super::reload::{Install, Write};
 use crate::control::desired::Step;
-use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack};
+use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack, Shown};
 use crate::control::{ControlError, Loaded};
 use crate::peer::PeerName;
+use crate::state::changes::Changes;
 use crate::state::history::{By, How, Unconfirmed};
 use crate::state::{self, Undone};
 
@@ -185,48 +185,19 @@ impl ControlTask {
     }
 
     /// The text of a revision; of the one in force with what was changed by
-    /// command written in. Without secrets.
-    pub(super) fn show(&self, number: Option<u64>) -> Result<(u64, String), ControlError> {
+    /// command.
+    pub(super) fn show(&self, number: Option<u64>) -> Result<Shown, ControlError> {
         let loaded = self.shared.loaded.load_full();
-        let (number, text) = match number {
-            Some(number) if number != loaded.revision => (number, self.former(number)?),
-            Some(number) => (number, loaded.text.to_string()),
-            None => (loaded.revision, self.effective(&loaded.text)),
-        };
-        let shown = edit::without_secrets(&text).map_err(ControlError::Internal)?;
-        Ok((number, shown))
-    }
-
-    /// What cannot be written there (a route with communities) stands in a comment.
-    fn effective(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        let mut beside = Vec::new();
-        let mut apply =
-            |what: String, edited: Result<String, String>, text: &mut String| match edited {
-                Ok(new) => *text = new,
-                Err(_) => beside.push(what),
-            };
-        for (address, new) in &self.changes.peers {
-            let key = address.key();
-            let edited = edit::add_peer(&text, key, new.group.as_deref(), &new.settings);
-            apply(format!("peer {address} added"), edited, &mut text);
+        let of_file = |number, text| Shown::new(number, text, Changes::default());
+        match number {
+            Some(number) if number != loaded.revision => Ok(of_file(number, self.former(number)?)),
+            Some(number) => Ok(of_file(number, loaded.text.to_string())),
+            None => Ok(Shown::new(
+                loaded.revision,
+                loaded.text.to_string(),
+                self.changes.clone(),
+            )),
         }
-        for (address, disabled) in &self.changes.forced {
-            let edited = edit::set_disabled(&text, address.key(), *disabled);
-            let word = if *disabled { "disabled" } else { "enabled" };
-            apply(format!("peer {address} {word}"), edited, &mut text);
-        }
-        for (prefix, route) in &self.changes.routes {
-            let edited = match route.fits_the_file() {
-                true => edit::add_route(&text, *prefix, route.route.blackhole),
-                false => Err(String::new()),
-            };
-            apply(format!("route {prefix} added"), edited, &mut text);
-        }
-        for what in beside {
-            text.push_str(&format!("# by command, besides: {what}\n"));
-        }
-        text
     }
 
     /// What applying a text, or the file, would change.
