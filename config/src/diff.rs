@@ -490,8 +490,15 @@ fn global(old: &Config, new: &Config) -> Compared<Scope> {
 
 /// Names of policies and sets that are not alike in both.
 fn policies(old: &Config, new: &Config) -> Vec<String> {
+    let (was, sets) = (&old.pattern_sets, &new.pattern_sets);
     let (old, new) = (old.policy_spec(), new.policy_spec());
     let mut names = unlike(&old.prefix_sets, &new.prefix_sets, "prefix-set ");
+    names.extend(unlike(
+        &was.communities,
+        &sets.communities,
+        "community-set ",
+    ));
+    names.extend(unlike(&was.as_paths, &sets.as_paths, "as-path-set "));
     names.extend(unlike(&old.policies, &new.policies, ""));
     names
 }

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::password::Password;
 use crate::path::PathConfig;
-use crate::policies::RuleText;
+use crate::policies::{PatternSets, RuleText};
 use crate::settings::PeerSettings;
 
 /// A whole configuration file, checked.
@@ -41,6 +41,7 @@ pub struct Config {
     pub(crate) asn: Asn,
     pub(crate) policy_spec: PolicySetSpec,
     pub(crate) policy_text: BTreeMap<String, Vec<RuleText>>,
+    pub(crate) pattern_sets: PatternSets,
     pub(crate) policies: Arc<PolicySet>,
 }
 

@@ -154,6 +154,7 @@ fn read(
         asn: asn?,
         policy_spec: policy.spec,
         policy_text: policy.text,
+        pattern_sets: policy.sets,
         policies,
         // Last: all else is to be read even so.
         router: router?,

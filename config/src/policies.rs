@@ -26,9 +26,17 @@ pub use shown::RuleText;
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     pub spec: PolicySetSpec,
+    pub sets: PatternSets,
     /// The rules as they stand in the file.
     pub text: BTreeMap<String, Vec<RuleText>>,
     spans: BTreeMap<String, Range<usize>>,
+}
+
+/// Sets that rules have within them, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PatternSets {
+    pub communities: BTreeMap<String, Vec<CommunityPattern>>,
+    pub as_paths: BTreeMap<String, Vec<AsPathPattern>>,
 }
 
 /// What rules may name. Sets of communities and of paths are resolved into the
@@ -88,6 +96,10 @@ pub(crate) fn read(root: &Table<'_>, registry: &Registry) -> Policies {
         out.spans.insert(name, span);
     }
     out.spec.prefix_sets = names.prefix_sets;
+    out.sets = PatternSets {
+        communities: names.communities,
+        as_paths: names.as_paths,
+    };
     refuse_rings(&mut out.spec, &calls, table.problems());
     out
 }

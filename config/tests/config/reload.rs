@@ -55,6 +55,26 @@ fn a_changed_prefix_set_changes_the_import_of_who_uses_it() {
 }
 
 #[test]
+fn a_changed_set_of_communities_or_paths_is_named_whether_it_is_used_or_not() {
+    let with = |used: &str, unused: &str| {
+        let rule = "match = { prefix-set = 's' }";
+        let sets = format!(
+            "[policy.community-set]\nc = ['{used}']\n[policy.as-path-set]\na = ['{unused}']\n"
+        );
+        let file = BASE.replace(rule, "match = { community = 'c' }") + &sets;
+        ok(&file)
+    };
+    let base = with("64512:1", "^1$");
+    let found = diff(&base, &with("64512:2", "^1$"));
+    assert_eq!(found.policies, ["community-set c", "p"]);
+    let found = diff(&base, &with("64512:1", "^2$"));
+    assert_eq!(found.policies, ["as-path-set a"]);
+    assert!(found.peers_changed.is_empty());
+    let found = diff(&base, &ok(BASE));
+    assert_eq!(found.policies, ["community-set c", "as-path-set a", "p"]);
+}
+
+#[test]
 fn what_open_agreed_on_restarts_the_session() {
     let found = change("'10.0.0.2'", "'10.0.0.2'\nhold-time = '9s'");
     let [(peer, change)] = &found.peers_changed[..] else {
