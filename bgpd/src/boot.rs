@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use godwit_config::Config;
+use godwit_config::{Config, ConfigErrors};
 use godwit_policy::route::Registry;
 
 use crate::state::history::{By, History, How, Unconfirmed};
@@ -18,6 +18,8 @@ pub struct Boot {
     pub revision: u64,
     pub store: Store,
     pub history: History,
+    /// Why the file itself is not in force.
+    pub last_error: Option<String>,
     /// For the log, once there is one.
     pub notes: Vec<String>,
     /// `None`: the directory cannot be written at all.
@@ -58,47 +60,33 @@ impl Boot {
         };
         let (mut history, found) = History::open(&store);
         notes.extend(found);
-        let mut by = By {
-            uid: None,
-            how: How::Start,
-        };
-        let mut why = String::new();
-        let mut loaded = read(path, registry, color);
-        let waits = history.unconfirmed();
-        if let Some(unconfirmed) = waits
-            && (unconfirmed.is_over(SystemTime::now()) || loaded.is_err())
-        {
-            match undo(path, &history, &unconfirmed, registry, loaded.is_err()) {
-                Ok(Some((config, text, note))) => {
-                    by.how = How::Unconfirmed;
-                    why = format!("revision {} was not confirmed", unconfirmed.revision);
-                    notes.push(format!(
-                        "{why}: went back to revision {}",
-                        unconfirmed.previous
-                    ));
-                    notes.extend(note);
-                    loaded = Ok((config, text));
-                }
-                Ok(None) => {
-                    by.how = How::Unconfirmed;
-                    notes.push(format!(
-                        "revision {} was not confirmed, but {} was edited since: that is in force",
-                        unconfirmed.revision,
-                        path.display()
-                    ));
-                }
-                Err(e) => notes.push(format!(
-                    "revision {} was not confirmed, and cannot be undone: {e}",
+        let file = File { path, registry };
+        let start = match history.unconfirmed().cloned() {
+            None => file.start().map_err(|e| e.render(color))?,
+            Some(unconfirmed) if !unconfirmed.is_of(path) => {
+                notes.push(format!(
+                    "revision {} of another file waits to be confirmed, and is left alone",
                     unconfirmed.revision
-                )),
+                ));
+                history.ignore_unconfirmed();
+                file.start().map_err(|e| e.render(color))?
             }
-        }
-        let (config, text) = loaded?;
+            Some(unconfirmed) => file.on_trial(&unconfirmed, &history, &mut notes, color)?,
+        };
+        let Start {
+            config,
+            text,
+            how,
+            why,
+            settled,
+            last_error,
+        } = start;
         let unchanged =
             history.last() > 0 && history.text(history.last()).is_ok_and(|last| last == text);
         let revision = if unchanged {
             history.last()
         } else {
+            let by = By { uid: None, how };
             let (revision, kept) = history.record(by, &why, &text, &[]);
             if let Err(e) = kept {
                 notes.push(format!(
@@ -108,9 +96,7 @@ impl Boot {
             revision
         };
         // Only now: had we died before, the next one would have gone back.
-        if by.how == How::Unconfirmed
-            && let Err(e) = history.settle()
-        {
+        if settled && let Err(e) = history.settle() {
             notes.push(format!("cannot note that nothing is to be confirmed: {e}"));
         }
         Ok(Boot {
@@ -119,51 +105,122 @@ impl Boot {
             revision,
             store,
             history,
+            last_error,
             notes,
             lock,
         })
     }
 }
 
-/// The configuration before an unconfirmed one, and what is to be said of the
-/// file; `None`: that holds another by now.
-fn undo(
-    path: &Path,
-    history: &History,
-    unconfirmed: &Unconfirmed,
-    registry: &Registry,
-    unusable: bool,
-) -> Result<Option<(Config, String, Option<String>)>, String> {
-    let before = unconfirmed.previous;
-    let text = history.text(before).map_err(|e| e.to_string())?;
-    let name = format!("revision {before}");
-    let config = godwit_config::parse_with(&name, &text, registry);
-    let config = config.map_err(|e| e.render(false))?;
-    let written = match unusable {
-        true => state::replace_config(path, &text).map(|()| Undone::Written),
-        false => state::undo(
-            path,
-            &text,
-            history.text(unconfirmed.revision).ok().as_deref(),
-        ),
-    };
-    let note = match written {
-        Ok(Undone::Edited) => return Ok(None),
-        Ok(Undone::Written) => None,
-        Err(e) => Some(format!(
-            "cannot write {}, which is not what is in force: {e}",
-            path.display()
-        )),
-    };
-    Ok(Some((config, text, note)))
+/// What to start with.
+struct Start {
+    config: Config,
+    text: String,
+    how: How,
+    why: String,
+    /// Nothing is to be confirmed, or to be done about it, any more.
+    settled: bool,
+    last_error: Option<String>,
 }
 
-fn read(path: &Path, registry: &Registry, color: bool) -> Result<(Config, String), String> {
-    let show = |e: godwit_config::ConfigErrors| e.render(color);
-    let text = godwit_config::read_text(path).map_err(show)?;
-    let name = path.display().to_string();
-    let config = godwit_config::parse_with(&name, &text, registry).map_err(show)?;
-    Ok((config, text))
+/// The configuration file, and what it may name.
+struct File<'a> {
+    path: &'a Path,
+    registry: &'a Registry,
+}
+
+impl File<'_> {
+    fn parse(&self, name: &str, text: String) -> Result<(Config, String), ConfigErrors> {
+        let config = godwit_config::parse_with(name, &text, self.registry)?;
+        Ok((config, text))
+    }
+
+    /// With the file as it is.
+    fn start(&self) -> Result<Start, ConfigErrors> {
+        let text = godwit_config::read_text(self.path)?;
+        let (config, text) = self.parse(&self.path.display().to_string(), text)?;
+        Ok(Start {
+            config,
+            text,
+            how: How::Start,
+            why: String::new(),
+            settled: false,
+            last_error: None,
+        })
+    }
+
+    /// With the file, unless it is on trial and that is over.
+    fn on_trial(
+        &self,
+        unconfirmed: &Unconfirmed,
+        history: &History,
+        notes: &mut Vec<String>,
+        color: bool,
+    ) -> Result<Start, String> {
+        let (revision, previous) = (unconfirmed.revision, unconfirmed.previous);
+        let shown = self.path.display();
+        let on_trial = history.text(revision).ok();
+        let start = match self.start() {
+            // Whoever wrote it, and starts the daemon with it, wants it.
+            Ok(start) if on_trial.as_ref() != Some(&start.text) => {
+                notes.push(format!(
+                    "{shown} was edited since revision {revision} was applied: that is in force, and nothing is to be confirmed any more"
+                ));
+                return Ok(Start {
+                    settled: true,
+                    ..start
+                });
+            }
+            Ok(start) if !unconfirmed.is_over(SystemTime::now()) => return Ok(start),
+            start => start,
+        };
+        let why = format!("revision {revision} was not confirmed");
+        // Whether it can be used is known before anything is written.
+        let before = history.text(previous).map_err(|e| e.to_string());
+        let before = before.and_then(|text| {
+            let parsed = self.parse(&format!("revision {previous}"), text);
+            parsed.map_err(|e| e.render(color))
+        });
+        let ((config, text), unusable) = match (before, start) {
+            (Ok(before), Ok(_)) => (before, None),
+            (Ok(before), Err(e)) => (before, Some(e)),
+            (Err(e), start) => {
+                let text =
+                    format!("{why}, and revision {previous} cannot be used in its place: {e}");
+                return match start {
+                    Ok(start) => {
+                        notes.push(text);
+                        Ok(start)
+                    }
+                    Err(file) => Err(format!("{}\n{text}", file.render(color))),
+                };
+            }
+        };
+        notes.push(format!("{why}: went back to revision {previous}"));
+        let mut start = Start {
+            config,
+            text,
+            how: How::Unconfirmed,
+            why,
+            settled: true,
+            last_error: None,
+        };
+        match state::undo(self.path, &start.text, on_trial.as_deref()) {
+            Ok(Undone::Written) => {}
+            Ok(Undone::Edited) => {
+                notes.push(format!(
+                    "{shown} was edited since, and cannot be used; it is left as it is"
+                ));
+                start.last_error = unusable.map(|e| e.render(false));
+            }
+            Err(e) => {
+                // The daemon tries again; to route is worth more than the file.
+                notes.push(format!("cannot write revision {previous} to {shown}: {e}"));
+                start.settled = false;
+            }
+        }
+        Ok(start)
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +261,7 @@ mod tests {
             &[],
         );
         kept.unwrap();
-        boot.history.expect_confirmation(1, within).unwrap();
+        boot.history.expect_confirmation(&file, 1, within).unwrap();
         fs::write(&file, new).unwrap();
         directory
     }
@@ -269,12 +326,71 @@ mod tests {
         fs::write(&revision, stored.replace("64512", "0")).unwrap();
         let boot = load(&directory).unwrap();
         assert_eq!(&*boot.text, NEW);
+        assert!(boot.history.unconfirmed().is_some(), "it is tried again");
         assert_eq!(fs::read_to_string(&file).unwrap(), NEW);
         assert!(
-            boot.notes[0].contains("cannot be undone"),
+            boot.notes[0].contains("cannot be used in its place"),
             "{:?}",
             boot.notes
         );
+    }
+
+    #[test]
+    fn one_that_is_edited_while_it_may_still_be_confirmed_is_not_on_trial_any_more() {
+        let directory = unconfirmed(NEW, Duration::from_secs(60));
+        let edited = "[router]\nasn = 64514\n";
+        fs::write(paths(&directory).0, edited).unwrap();
+        let boot = load(&directory).unwrap();
+        assert_eq!((&*boot.text, boot.history.unconfirmed()), (edited, None));
+    }
+
+    #[test]
+    fn a_broken_edit_is_left_where_it_is_while_the_old_one_is_in_force() {
+        let directory = unconfirmed(NEW, Duration::ZERO);
+        let file = paths(&directory).0;
+        fs::write(&file, "[rooter]\n").unwrap();
+        let boot = load(&directory).unwrap();
+        assert_eq!((&*boot.text, boot.history.unconfirmed()), (OLD, None));
+        assert!(boot.last_error.is_some_and(|e| e.contains("rooter")));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "[rooter]\n");
+    }
+
+    #[test]
+    fn the_trial_of_one_file_leaves_another_alone() {
+        let directory = unconfirmed(NEW, Duration::ZERO);
+        let (file, state) = paths(&directory);
+        let rescue = directory.path().join("rescue.toml");
+        let text = "[router]\nasn = 64515\n";
+        fs::write(&rescue, text).unwrap();
+        let mut boot = Boot::load(&rescue, &state, &Registry::default(), false).unwrap();
+        assert_eq!((&*boot.text, boot.history.unconfirmed()), (text, None));
+        assert_eq!(fs::read_to_string(&rescue).unwrap(), text);
+        // As after each rollback.
+        boot.history.settle().unwrap();
+        drop(boot);
+        // The file that it is about goes back all the same.
+        assert_eq!(&*load(&directory).unwrap().text, OLD);
+        assert_eq!(fs::read_to_string(&file).unwrap(), OLD);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_keeps_nobody_from_going_back() {
+        let directory = unconfirmed(NEW, Duration::ZERO);
+        let file = paths(&directory).0;
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        let boot = load(&directory).unwrap();
+        assert_eq!((&*boot.text, boot.revision), (OLD, 3));
+        assert!(boot.history.unconfirmed().is_some(), "it is tried again");
+    }
+
+    #[test]
+    fn where_neither_can_be_used_both_reasons_are_told() {
+        let directory = unconfirmed("[router]\n", Duration::ZERO);
+        fs::remove_file(paths(&directory).1.join("config/1.json")).unwrap();
+        let error = load(&directory).unwrap_err();
+        assert!(error.contains("asn"), "{error}");
+        assert!(error.contains("no revision 1"), "{error}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub fn run(options: &Options, boot: Boot) -> Result<(), Failure> {
         revision,
         store,
         history,
+        last_error,
         notes,
         lock: _lock,
     } = boot;
@@ -126,7 +127,8 @@ pub fn run(options: &Options, boot: Boot) -> Result<(), Failure> {
         revision,
         path: options.config.clone(),
         at: SystemTime::now(),
-        last_error: None,
+        last_error,
+        going_back: None,
     };
     let kept = Kept { store, history };
     let (engine, routes) = Engine::start(loaded, identity, interfaces, kept)?;

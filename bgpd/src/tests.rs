@@ -38,10 +38,12 @@ const PORT: u16 = 10_179;
 /// Two loopback addresses that no other test of this process uses.
 fn addresses() -> (Ipv4Addr, Ipv4Addr) {
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    // Test processes that run side by side differ in the second octet.
-    let own = 1 + (std::process::id() % 250) as u8;
-    let at = |host| Ipv4Addr::new(127, own, low, high * 100 + host);
+    let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+    // Test processes that run side by side differ in the two octets between.
+    let id = std::process::id();
+    let own = 1 + (id % 250) as u8;
+    let series = ((id / 250 + next / 100) % 250) as u8;
+    let at = |host| Ipv4Addr::new(127, own, series, (next % 100) as u8 * 2 + host);
     (at(1), at(2))
 }
 
@@ -76,7 +78,8 @@ impl Node {
             revision: boot.revision,
             path,
             at: SystemTime::now(),
-            last_error: None,
+            last_error: boot.last_error,
+            going_back: None,
         };
         let kept = Kept {
             store: boot.store,

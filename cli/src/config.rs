@@ -303,6 +303,9 @@ fn history(answer: &ListRevisionsResponse, out: &mut Out) -> Result<(), Failure>
         ]);
     }
     out.table(&mut table)?;
+    if !answer.rollback_error.is_empty() {
+        return out.line(&answer.rollback_error);
+    }
     if let Some(by) = &answer.confirm_by {
         out.line(format!(
             "revision {} comes back in {} unless you `godwit config confirm`",

@@ -119,8 +119,9 @@ impl v1::config_server::Config for Service {
         let newest_first = known.all.iter().rev();
         Ok(Response::new(v1::ListRevisionsResponse {
             revisions: newest_first.map(|r| revision(r, known.current)).collect(),
-            confirm_by: known.unconfirmed.and_then(|u| convert::time(u.deadline())),
+            confirm_by: (known.unconfirmed.as_ref()).and_then(|u| convert::time(u.deadline())),
             goes_back_to: known.unconfirmed.map(|u| u.previous).unwrap_or_default(),
+            rollback_error: known.going_back.unwrap_or_default(),
         }))
     }
 

@@ -73,6 +73,7 @@ impl v1::daemon_server::Daemon for Service {
         problems.extend(fib_error.map(|e| problem("fib", e, "")));
         problems.extend(routes_problem(&fib));
         problems.extend(file_problem(&loaded));
+        problems.extend(rollback_problem(&loaded));
         problems.extend(peers.iter().filter_map(|p| peer_problem(p)));
 
         let established = |p: &&Arc<PeerStatus>| p.state == State::Established;
@@ -257,6 +258,12 @@ fn file_problem(loaded: &Loaded) -> Option<v1::Problem> {
     })
 }
 
+fn rollback_problem(loaded: &Loaded) -> Option<v1::Problem> {
+    let why = loaded.going_back.as_ref()?;
+    let subject = format!("configuration {}", loaded.path.display());
+    Some(problem(subject, why, "see `godwit config history`"))
+}
+
 /// A peer that ought to be up and is not. (One that called from a range has no
 /// duty to be there.)
 fn peer_problem(peer: &PeerStatus) -> Option<v1::Problem> {
@@ -341,5 +348,23 @@ mod tests {
         };
         assert!(routes_problem(&fib).is_some());
         assert!(routes_problem(&v1::FibStatus::default()).is_none());
+    }
+
+    #[test]
+    fn a_way_back_that_is_not_done_is_a_problem_and_no_refusal() {
+        let config = godwit_config::parse("x", "[router]\nasn = 64512\n").unwrap();
+        let mut loaded = Loaded {
+            config: Arc::new(config),
+            text: "".into(),
+            revision: 3,
+            path: "godwit.toml".into(),
+            at: std::time::SystemTime::now(),
+            last_error: None,
+            going_back: None,
+        };
+        assert!(rollback_problem(&loaded).is_none());
+        loaded.going_back = Some("cannot write".to_owned());
+        assert_eq!(rollback_problem(&loaded).unwrap().what, "cannot write");
+        assert!(file_problem(&loaded).is_none());
     }
 }

@@ -78,6 +78,7 @@ impl Daemon {
                 path: "/etc/godwit/godwit.toml".into(),
                 at: SystemTime::now(),
                 last_error: None,
+                going_back: None,
             }),
             listeners: ArcSwap::default(),
             gate: Arc::new(Gate::new(0)),

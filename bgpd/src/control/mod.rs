@@ -154,6 +154,8 @@ pub struct Loaded {
     pub at: SystemTime,
     /// Why the last attempt to load it anew was refused.
     pub last_error: Option<String>,
+    /// Why the way back from a revision that was not confirmed is not done yet.
+    pub going_back: Option<String>,
 }
 
 /// Connections that ranges turned away because they were full.
@@ -207,6 +209,15 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub rib: RibHandle,
     pub fib: Option<FibHandle>,
+}
+
+impl Shared {
+    /// Changes what is told of the file. Only the control task does.
+    fn amend(&self, change: impl FnOnce(&mut Loaded)) {
+        let mut loaded = Loaded::clone(&self.loaded.load());
+        change(&mut loaded);
+        self.loaded.store(Arc::new(loaded));
+    }
 }
 
 /// The way into the daemon for the API; cheap to clone.

@@ -67,6 +67,8 @@ pub struct Revisions {
     pub all: Vec<Revision>,
     pub current: u64,
     pub unconfirmed: Option<Unconfirmed>,
+    /// Why the way back from it is not done yet.
+    pub going_back: Option<String>,
 }
 
 /// The text of a revision, and what is to be written into it.

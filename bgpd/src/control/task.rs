@@ -1,10 +1,12 @@
 //! The control task: the one place where peers come and go and the
 //! configuration changes.
 
+mod by_command;
 mod commands;
 mod reload;
 mod restraint;
 mod revisions;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use self::trial::Trial;
 use super::desired::{Desired, listening_keys};
 use super::listeners::Listeners;
 use super::{Command, Shared};
@@ -62,8 +65,8 @@ pub(crate) struct ControlTask {
     changes: Changes,
     history: History,
     store: Store,
-    /// When the newest revision goes, unless it is confirmed.
-    confirm_at: Option<Instant>,
+    /// The newest revision, where it goes unless it is confirmed.
+    trial: Option<Trial>,
     /// On whose behalf the command at hand is; none: the daemon's own.
     uid: Option<u32>,
     doorman: Doorman,
@@ -127,7 +130,7 @@ impl ControlTask {
             changes: Changes::default(),
             history: kept.history,
             store: kept.store,
-            confirm_at: None,
+            trial: None,
             uid: None,
             doorman: Doorman::new(gate),
             limit,
@@ -163,7 +166,7 @@ impl ControlTask {
             let sweep_at = or_later(self.sweep_at);
             let (withdraw_at, held_until) = (or_later(self.withdraw_at), or_later(self.held_until));
             let awaits_at = or_later(self.awaits_at);
-            let confirm_at = or_later(self.confirm_at);
+            let back_at = or_later(self.trial.as_ref().map(|trial| trial.at));
             tokio::select! {
                 command = self.inputs.commands.recv() => match command {
                     None | Some(Command::Stop) => break Ended::Stopped,
@@ -174,7 +177,7 @@ impl ControlTask {
                     Some(Notice::EndOfRib(address, family)) => self.end_of_rib(address, family),
                     Some(Notice::Failed) | None => break Ended::Failed,
                 },
-                () = sleep_until(confirm_at), if self.confirm_at.is_some() => {
+                () = sleep_until(back_at), if self.trial.is_some() => {
                     self.not_confirmed().await;
                 }
                 // Its key is for the address that was found.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::control::NewPeer;
+use crate::control::desired::Desired;
 use crate::peer::PeerName;
 
 const FILE: &str = "changes.json";
@@ -75,9 +76,9 @@ struct Stored {
 }
 
 impl Changes {
-    /// What cannot be read, or does not fit the file any more, is told and left
-    /// out.
-    pub fn read(store: &Store, config: &Config) -> (Changes, Vec<String>) {
+    /// By the configuration in force, and the one that may come back. What cannot be
+    /// read, or fits neither, is told and left out.
+    pub fn read(store: &Store, config: &Config, former: Option<&Config>) -> (Changes, Vec<String>) {
         let mut changes = Changes::default();
         let mut notes = Vec::new();
         let stored: Stored = match store.read(FILE) {
@@ -88,7 +89,14 @@ impl Changes {
                 return (changes, notes);
             }
         };
-        for peer in config.read_peers(&stored.peers) {
+        let mut peers = config.read_peers(&stored.peers);
+        let by_former = former.map(|former| former.read_peers(&stored.peers));
+        for (peer, other) in peers.iter_mut().zip(by_former.unwrap_or_default()) {
+            if peer.is_err() && other.is_ok() {
+                *peer = other;
+            }
+        }
+        for peer in peers {
             match peer.map(|peer| (peer.key, peer)) {
                 Ok((key @ (PeerKey::Address(_) | PeerKey::Interface(_)), peer)) => {
                     let name = match key {
@@ -192,6 +200,38 @@ impl Changes {
         store.remove(FILE)
     }
 
+    /// Takes out, and returns, what the file says by itself: it goes first.
+    pub(crate) fn taken_over_by(&mut self, file: &Desired) -> Changes {
+        let of_file = |name: &PeerName| file.peers.get(name);
+        let route = |prefix: &IpNet| file.routes.contains_key(prefix) || file.aggregates(*prefix);
+        Changes {
+            peers: (self.peers)
+                .extract_if(.., |name, _| of_file(name).is_some())
+                .collect(),
+            forced: (self.forced)
+                .extract_if(.., |name, disabled| {
+                    of_file(name).is_some_and(|peer| peer.disabled == *disabled)
+                })
+                .collect(),
+            routes: (self.routes)
+                .extract_if(.., |prefix, _| route(prefix))
+                .collect(),
+        }
+    }
+
+    /// Puts earlier ones below these.
+    pub fn put_back(&mut self, earlier: Changes) {
+        for (name, new) in earlier.peers {
+            self.peers.entry(name).or_insert(new);
+        }
+        for (name, disabled) in earlier.forced {
+            self.forced.entry(name).or_insert(disabled);
+        }
+        for (prefix, route) in earlier.routes {
+            self.routes.entry(prefix).or_insert(route);
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.peers.len() + self.forced.len() + self.routes.len()
     }
@@ -221,7 +261,7 @@ mod tests {
         let store = Store::new(directory.path());
         let text = "[router]\nasn = 64512\n[peer-group.g]\nremote-as = \"external\"\n";
         let config = godwit_config::parse("x", text).unwrap();
-        let (none, notes) = Changes::read(&store, &config);
+        let (none, notes) = Changes::read(&store, &config, None);
         assert!(none.is_empty() && notes.is_empty());
 
         let address: PeerName = "10.0.0.7".parse().unwrap();
@@ -249,7 +289,7 @@ mod tests {
         changes.routes.insert(prefix, route);
         changes.write(&store).unwrap();
 
-        let (again, notes) = Changes::read(&store, &config);
+        let (again, notes) = Changes::read(&store, &config, None);
         assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(again.peers.get(&address), Some(&new));
         assert_eq!(again.forced, changes.forced);
@@ -296,6 +336,28 @@ mod tests {
     }
 
     #[test]
+    fn what_fits_only_what_may_come_back_is_not_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let stored = Stored {
+            peers: "[[peer]]\naddress = \"10.0.0.1\"\nremote-as = 65001\nimport = [\"p\"]\n"
+                .to_owned(),
+            disabled: BTreeMap::new(),
+            routes: BTreeMap::new(),
+        };
+        store.write(FILE, &stored).unwrap();
+        let with = |more: &str| {
+            let text = format!("[router]\nasn = 64512\n{more}");
+            godwit_config::parse("x", &text).unwrap()
+        };
+        let (config, former) = (with(""), with("[[policy.route.p]]\nthen = \"accept\"\n"));
+        let (changes, notes) = Changes::read(&store, &config, None);
+        assert_eq!((changes.peers.len(), notes.len()), (0, 1));
+        let (changes, notes) = Changes::read(&store, &config, Some(&former));
+        assert_eq!((changes.peers.len(), notes.len()), (1, 0));
+    }
+
+    #[test]
     fn what_no_longer_fits_is_told_and_the_rest_stays() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
@@ -308,7 +370,7 @@ mod tests {
         };
         store.write(FILE, &stored).unwrap();
         let config = godwit_config::parse("x", "[router]\nasn = 64512\n").unwrap();
-        let (changes, notes) = Changes::read(&store, &config);
+        let (changes, notes) = Changes::read(&store, &config, None);
         assert!(
             changes
                 .peers

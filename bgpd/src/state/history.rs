@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -78,10 +79,12 @@ struct Stored {
 }
 
 /// A revision that goes back to another unless it is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unconfirmed {
     pub revision: u64,
     pub previous: u64,
+    /// Whose revisions these are: the path without links.
+    file: String,
     /// Milliseconds since 1970.
     deadline: u64,
     since: u64,
@@ -90,6 +93,11 @@ pub struct Unconfirmed {
 impl Unconfirmed {
     pub fn deadline(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.deadline)
+    }
+
+    /// Whether it is about this configuration file.
+    pub fn is_of(&self, path: &Path) -> bool {
+        self.file == whole(path)
     }
 
     /// Also where the clock was set back behind its beginning: then nobody knows.
@@ -208,6 +216,31 @@ impl History {
         (self.last, kept)
     }
 
+    /// Has the text of a revision on the disk, also where that failed in its time.
+    pub fn keep_again(&mut self, number: u64, text: &str) -> io::Result<()> {
+        if self.text(number).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        let known = self.revisions.get(&number).cloned();
+        let revision = known.unwrap_or_else(|| Revision {
+            number,
+            at: millis(SystemTime::now()),
+            by: By {
+                uid: None,
+                how: How::Start,
+            },
+            why: "could not be kept earlier".to_owned(),
+            changes: Vec::new(),
+        });
+        let stored = Stored {
+            revision,
+            text: text.to_owned(),
+        };
+        self.store.write(&name(number), &stored)?;
+        self.revisions.insert(number, stored.revision);
+        Ok(())
+    }
+
     /// Takes the newest back: it was not applied after all.
     pub fn forget_last(&mut self) {
         if self.revisions.remove(&self.last).is_some()
@@ -219,7 +252,7 @@ impl History {
 
     fn prune(&mut self) {
         while self.revisions.len() > KEPT {
-            let needed = self.unconfirmed.map(|u| u.previous);
+            let needed = self.unconfirmed.as_ref().map(|u| u.previous);
             let oldest = self.revisions.keys().find(|n| Some(**n) != needed).copied();
             let Some(oldest) = oldest else { return };
             self.revisions.remove(&oldest);
@@ -228,16 +261,27 @@ impl History {
         }
     }
 
-    pub fn unconfirmed(&self) -> Option<Unconfirmed> {
-        self.unconfirmed
+    pub fn unconfirmed(&self) -> Option<&Unconfirmed> {
+        self.unconfirmed.as_ref()
     }
 
-    /// The newest revision is to be confirmed within this time.
-    pub fn expect_confirmation(&mut self, previous: u64, within: Duration) -> io::Result<()> {
+    /// It is about another file: it stays on the disk for the daemon of that one.
+    pub fn ignore_unconfirmed(&mut self) {
+        self.unconfirmed = None;
+    }
+
+    /// The newest revision, of this file, is to be confirmed within this time.
+    pub fn expect_confirmation(
+        &mut self,
+        file: &Path,
+        previous: u64,
+        within: Duration,
+    ) -> io::Result<()> {
         let now = SystemTime::now();
         let unconfirmed = Unconfirmed {
             revision: self.last,
             previous,
+            file: whole(file),
             deadline: millis(now + within),
             since: millis(now),
         };
@@ -246,16 +290,34 @@ impl History {
         Ok(())
     }
 
+    /// It is undone, though not everywhere: after a restart nobody is to be waited
+    /// for.
+    pub fn let_go(&mut self) -> io::Result<()> {
+        if let Some(unconfirmed) = &mut self.unconfirmed {
+            unconfirmed.deadline = 0;
+            self.store.write(UNCONFIRMED, unconfirmed)?;
+        }
+        Ok(())
+    }
+
     /// It was confirmed, or it is undone.
     pub fn settle(&mut self) -> io::Result<()> {
-        self.store.remove(UNCONFIRMED)?;
-        self.unconfirmed = None;
+        if self.unconfirmed.is_some() {
+            self.store.remove(UNCONFIRMED)?;
+            self.unconfirmed = None;
+        }
         Ok(())
     }
 }
 
 fn name(number: u64) -> String {
     format!("config/{number}.json")
+}
+
+/// The path as every way to the file has it.
+fn whole(path: &Path) -> String {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    path.to_string_lossy().into_owned()
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -327,7 +389,7 @@ mod tests {
         record(&mut history, "first");
         record(&mut history, "second");
         history
-            .expect_confirmation(1, Duration::from_secs(60))
+            .expect_confirmation(Path::new("f"), 1, Duration::from_secs(60))
             .unwrap();
         for _ in 0..KEPT {
             record(&mut history, "x");
@@ -337,15 +399,29 @@ mod tests {
     }
 
     #[test]
+    fn one_that_could_not_be_kept_is_kept_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut history = open(&directory);
+        let in_the_way = directory.path().join("config");
+        fs::write(&in_the_way, "").unwrap();
+        let (number, kept) = history.record(BY, "", "a", &[]);
+        kept.unwrap_err();
+        history.keep_again(number, "a").unwrap_err();
+        fs::remove_file(&in_the_way).unwrap();
+        history.keep_again(number, "a").unwrap();
+        assert_eq!(open(&directory).text(number).unwrap(), "a");
+    }
+
+    #[test]
     fn whether_one_is_unconfirmed_survives_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let mut history = open(&directory);
         record(&mut history, "a");
         record(&mut history, "b");
         history
-            .expect_confirmation(1, Duration::from_secs(60))
+            .expect_confirmation(Path::new("f"), 1, Duration::from_secs(60))
             .unwrap();
-        let again = open(&directory).unconfirmed().unwrap();
+        let again = open(&directory).unconfirmed().unwrap().clone();
         assert_eq!((again.revision, again.previous), (2, 1));
         let now = SystemTime::now();
         assert!(!again.is_over(now));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state.json` | the router-id that was chosen ([`identity`](crate::identity)) |
 //! | `config/N.json` | a configuration that was applied, its time, who and why |
-//! | `unconfirmed.json` | that revision N goes back to M unless it is confirmed in time |
+//! | `unconfirmed.json` | that revision N of a file goes back to M unless it is confirmed in time |
 //! | `changes.json` | peers and routes that were changed by command |
 //! | `lock` | held by the daemon that uses the directory |
 //!
@@ -171,7 +171,10 @@ pub enum Undone {
 pub fn undo(path: &Path, before: &str, unconfirmed: Option<&str>) -> io::Result<Undone> {
     let found = fs::read(path).ok();
     let is = |text: &str| found.as_deref() == Some(text.as_bytes());
-    if found.is_some() && !is(before) && !unconfirmed.is_some_and(is) {
+    if is(before) {
+        return Ok(Undone::Written);
+    }
+    if found.is_some() && !unconfirmed.is_some_and(is) {
         return Ok(Undone::Edited);
     }
     replace_config(path, before).map(|()| Undone::Written)

@@ -1,10 +1,9 @@
 //! The life of a configuration: applied, confirmed or not, taken back, and
 //! changed by command.
 
-use std::fs;
-use std::path::Path;
+mod trial;
 
-use tempfile::TempDir;
+use std::fs;
 
 use super::*;
 use crate::control::revisions::{Applied, Apply};
@@ -47,31 +46,14 @@ impl Node {
         let listen = control.loaded().config.router.listen[0];
         control.stop().await;
         drop(control);
+        // The listeners go with the task, which writes nothing any more.
         let free = timeout(PATIENCE, async {
             while std::net::TcpListener::bind(listen).is_err() {
                 sleep(Duration::from_millis(10)).await;
             }
         });
         free.await.unwrap();
-        let next = tempfile::tempdir().unwrap();
-        copy(&directory, next.path());
-        Node::start_in(next).await
-    }
-}
-
-fn copy(from: &TempDir, to: &Path) {
-    let files = |from: &Path, to: &Path| {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_file() {
-                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-            }
-        }
-    };
-    files(from.path(), to);
-    for sub in ["state", "state/config"] {
-        files(&from.path().join(sub), &to.join(sub));
+        Node::start_in(directory).await
     }
 }
 
@@ -338,56 +320,6 @@ fn by_command(name: &str, group: Option<&str>) -> NewPeer {
             ..godwit_config::PeerSettings::default()
         },
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_peer_added_by_command_to_a_group_of_the_trial_does_not_keep_it_in_force() {
-    let (a, _) = addresses();
-    let (old, new) = (text(a, ""), text(a, "[peer-group.g]\nhold-time = \"9s\"\n"));
-    let node = Node::start(&old).await;
-    let within = Some(Duration::from_secs(2));
-    node.apply(&new, within).await.unwrap();
-    let peer = by_command("127.200.0.9", Some("g"));
-    let name = peer.name;
-    node.control.add_peer(peer).await.unwrap();
-    let back = timeout(PATIENCE, async {
-        while node.file() != old {
-            sleep(Duration::from_millis(10)).await;
-        }
-    });
-    back.await.unwrap();
-    assert!(node.control.peer(name).is_none());
-    assert_eq!(node.control.revisions().await.unwrap().unconfirmed, None);
-    // Nor does it stand in anybody's way afterwards.
-    node.apply(&text(a, "# x\n"), None).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_edited_during_a_trial_is_not_written_over() {
-    let (a, _) = addresses();
-    let node = Node::start(&text(a, "")).await;
-    let within = Some(Duration::from_secs(1));
-    node.apply(&text(a, &originate(OTHER)), within)
-        .await
-        .unwrap();
-    let edited = text(a, "# by hand\n");
-    fs::write(node.directory.path().join("godwit.toml"), &edited).unwrap();
-    node.until_routes(&[ROUTE, OTHER]).await;
-    node.until_routes(&[ROUTE]).await;
-    let settled = timeout(PATIENCE, async {
-        while node
-            .control
-            .revisions()
-            .await
-            .unwrap()
-            .unconfirmed
-            .is_some()
-        {
-            sleep(Duration::from_millis(10)).await;
-        }
-    });
-    settled.await.unwrap();
-    assert_eq!(node.file(), edited);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -382,6 +382,19 @@ fn the_history_marks_what_is_in_force_and_what_may_go() {
         "{}",
         run.stdout
     );
+    // Not to be done.
+    let error = "revision 1 is in force again, but: cannot write";
+    let place = Place::with(Mock {
+        revisions: ListRevisionsResponse {
+            rollback_error: error.to_owned(),
+            goes_back_to: 1,
+            ..ListRevisionsResponse::default()
+        },
+        ..Mock::default()
+    });
+    let run = place.run("config history");
+    assert!(run.stdout.contains(error), "{}", run.stdout);
+    assert!(!run.stdout.contains("comes back in"), "{}", run.stdout);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use godwit_bgp::wire::notification::cease;
 use godwit_config::{Changes as Policy, edit};
 use godwit_rib::{Aggregate, LocalRoute};
 use ipnet::IpNet;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{ControlTask, Peer};
 use crate::control::{ControlError, NewPeer, resolve};
 use crate::peer::{PeerCommand, PeerName};
-use crate::state::changes::{Changes, NewRoute};
+use crate::state::changes::NewRoute;
 use crate::status::PeerOrigin;
 
 impl ControlTask {
@@ -276,45 +276,5 @@ impl ControlTask {
         let text =
             format!("route {prefix} is in the configuration file: remove it there and reload");
         Err(ControlError::FailedPrecondition(text))
-    }
-
-    // After a restart.
-
-    /// Reads what was changed by command in a former run.
-    pub(super) fn restore_changes(&mut self) {
-        let loaded = self.shared.loaded.load_full();
-        if loaded.config.api.changes == Policy::Forget {
-            self.keep_changes();
-            return;
-        }
-        let (mut changes, notes) = Changes::read(&self.store, &loaded.config);
-        for note in notes {
-            warn!("{note}");
-        }
-        // The file goes first.
-        changes
-            .peers
-            .retain(|a, _| !self.desired.peers.contains_key(a));
-        changes
-            .routes
-            .retain(|p, _| !self.desired.routes.contains_key(p) && !self.desired.aggregates(*p));
-        self.changes = changes;
-    }
-
-    /// Makes them again, once the file's own peers are there.
-    pub(super) fn make_changes(&mut self) {
-        let loaded = self.shared.loaded.load_full();
-        for new in self.changes.peers.values().cloned().collect::<Vec<_>>() {
-            match resolve::runtime_peer(&loaded.config, &self.shared.identity, &new) {
-                Ok(settings) => self.spawn(settings),
-                Err(e) => {
-                    warn!(peer = %new.name, "a peer added by command is lost: {e}");
-                    self.changes.peers.remove(&new.name);
-                }
-            }
-        }
-        for new in self.changes.routes.values() {
-            self.originate(new.route.clone());
-        }
     }
 }

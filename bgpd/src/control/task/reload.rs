@@ -1,29 +1,30 @@
 //! Another configuration: what it changes, and making it so.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use godwit_config::{Changes as Policy, Config, Password, Scope};
+use godwit_config::{Config, ConfigErrors, Scope};
 use godwit_rib::PeerSpec;
 use tracing::{error, info, warn};
 
 use super::ControlTask;
+use super::by_command::with_key_read_again;
+use super::trial::Trial;
 use crate::control::desired::{Desired, Step, steps};
 use crate::control::revisions::{Applied, Apply};
-use crate::control::{ControlError, Loaded, NewPeer, resolve};
+use crate::control::{ControlError, Loaded, resolve};
 use crate::logging;
 use crate::peer::{self, PeerCommand, PeerName, PeerSettings};
 use crate::ribthread::Port;
 use crate::state;
-use crate::state::changes::Changes;
-use crate::state::history::{By, How};
+use crate::state::history::{By, Unconfirmed};
 use crate::status::PeerOrigin;
 
 /// A configuration that can be applied, and what that takes.
 pub(super) struct Prepared {
-    pub config: Config,
+    pub config: Arc<Config>,
     pub text: Arc<str>,
     pub next: Desired,
     pub peers: BTreeMap<PeerName, PeerSettings>,
@@ -85,11 +86,7 @@ impl ControlTask {
         };
         // A text that came from elsewhere and was refused left no trace.
         if of_the_file || result.is_ok() {
-            let loaded = self.shared.loaded.load();
-            self.shared.loaded.store(Arc::new(Loaded {
-                last_error,
-                ..Loaded::clone(&loaded)
-            }));
+            self.shared.amend(|loaded| loaded.last_error = last_error);
         }
         result
     }
@@ -121,22 +118,32 @@ impl ControlTask {
 
     /// Checks a text, or the file's, and works out what it would change.
     pub(super) fn prepare(&self, text: Option<&str>, name: &str) -> Result<Prepared, ControlError> {
-        let path: PathBuf = self.shared.loaded.load().path.clone();
-        let refuse = |e: godwit_config::ConfigErrors| ControlError::Invalid(e.render(false));
+        let path = self.shared.loaded.load().path.clone();
         let (text, name): (Arc<str>, _) = match text {
             Some(text) if name.is_empty() => (text.into(), "the new configuration".to_owned()),
             Some(text) => (text.into(), name.to_owned()),
             None => {
-                let text = godwit_config::read_text(&path).map_err(refuse)?;
+                let text = godwit_config::read_text(&path).map_err(|e| refuse(&e))?;
                 (text.into(), path.display().to_string())
             }
         };
+        let config = self.parse(&text, &name)?;
+        Ok(self.prepared(Arc::new(config), text))
+    }
+
+    pub(super) fn parse(&self, text: &str, name: &str) -> Result<Config, ControlError> {
         let loaded = self.shared.loaded.load_full();
         let registry = loaded.config.policies().registry();
-        let identity = &self.shared.identity;
-        let config = godwit_config::parse_running(&name, &text, registry, identity.asn);
-        let config = config.map_err(refuse)?;
+        let asn = self.shared.identity.asn;
+        let config = godwit_config::parse_running(name, text, registry, asn);
+        let config = config.map_err(|e| refuse(&e))?;
         logging::check(&config.log).map_err(ControlError::Invalid)?;
+        Ok(config)
+    }
+
+    /// Works out what a configuration would change.
+    pub(super) fn prepared(&self, config: Arc<Config>, text: Arc<str>) -> Prepared {
+        let identity = &self.shared.identity;
         let mut next = resolve::desired(&config, identity);
         // They take effect with the next start, as the list of changes says.
         next.rib.fib = self.desired.rib.fib;
@@ -153,9 +160,10 @@ impl ControlTask {
             let peer = self.peers.get(&address)?;
             peer.entry.view.status().session.clone()
         };
-        let steps = steps(&peers_now, &peers_next, &self.desired, &next, sessions);
+        let mut steps = steps(&peers_now, &peers_next, &self.desired, &next, sessions);
+        self.bring_up_routes(&next, &mut steps);
         let keys = self.keys(&config);
-        Ok(Prepared {
+        Prepared {
             config,
             text,
             next,
@@ -163,7 +171,23 @@ impl ControlTask {
             steps,
             keys,
             misfits,
-        })
+        }
+    }
+
+    /// Routes by command that the file has no more, as a route or an aggregate, and
+    /// that come back from below it.
+    fn bring_up_routes(&self, next: &Desired, steps: &mut Vec<Step>) {
+        for step in &mut *steps {
+            if let Step::Withdraw(prefix) = step
+                && let Some(ours) = self.changes.routes.get(prefix)
+            {
+                *step = Step::Originate(ours.route.clone());
+            }
+        }
+        let covered = |prefix| self.desired.aggregates(prefix) && !next.aggregates(prefix);
+        let ours = self.changes.routes.values().map(|new| &new.route);
+        let ours = ours.filter(|route| covered(route.prefix));
+        steps.extend(ours.cloned().map(Step::Originate));
     }
 
     /// Live keys against what is in force; the others against what was there
@@ -217,16 +241,17 @@ impl ControlTask {
             self.history.forget_last();
             return Err(e);
         }
-        let unconfirmed = self.history.unconfirmed();
-        self.confirm_at = how
-            .confirm_within
-            .map(|within| tokio::time::Instant::now() + within);
+        let confirm_by = how.confirm_within.and(self.history.unconfirmed());
+        let confirm_by = confirm_by.map(Unconfirmed::deadline);
+        if let Some(within) = how.confirm_within {
+            self.trial = Some(Trial::new(Arc::clone(&prepared.text), &loaded, within));
+        }
         self.take(prepared, revision).await;
         Ok(Applied {
             revision,
             changes,
             warnings,
-            confirm_by: unconfirmed.map(|u| u.deadline()),
+            confirm_by,
         })
     }
 
@@ -238,22 +263,16 @@ impl ControlTask {
         warnings: &mut Vec<String>,
     ) -> Result<u64, ControlError> {
         let loaded = self.shared.loaded.load_full();
-        let mut previous = loaded.revision;
-        if how.confirm_within.is_some()
-            && self.history.text(previous).ok().as_deref() != Some(&*loaded.text)
-        {
-            // It could not be kept when it was put in force.
-            let by = By {
-                uid: None,
-                how: How::Start,
-            };
-            let (again, kept) = self.history.record(by, "", &loaded.text, &[]);
+        if how.confirm_within.is_some() {
+            let kept = self.history.keep_again(loaded.revision, &loaded.text);
             kept.map_err(|e| no_way_back(&e))?;
-            previous = again;
         }
         let (revision, kept) = self.history.record(how.by, how.why, text, changes);
         let kept = kept.and_then(|()| match how.confirm_within {
-            Some(within) => self.history.expect_confirmation(previous, within),
+            Some(within) => {
+                let (file, previous) = (&loaded.path, loaded.revision);
+                self.history.expect_confirmation(file, previous, within)
+            }
             None => Ok(()),
         });
         match (kept, how.confirm_within) {
@@ -287,41 +306,35 @@ impl ControlTask {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        // The file has them now.
+        for (peer, why) in &misfits {
+            warn!(%peer, "a peer added by command does not fit and is gone: {why}");
+        }
         let before = self.changes.len();
-        let Changes {
-            peers: added,
-            forced,
-            routes,
-        } = &mut self.changes;
-        added.retain(|address, _| {
-            let misfit = misfits.iter().any(|(other, _)| other == address);
-            !next.peers.contains_key(address) && !misfit
-        });
-        let mut withdrawn = Vec::new();
-        routes.retain(|prefix, _| {
-            let aggregate = next.aggregates(*prefix);
-            withdrawn.extend(aggregate.then_some(*prefix));
-            !aggregate && !next.routes.contains_key(prefix)
-        });
-        forced.retain(|address, disabled| {
-            let of_file = next.peers.get(address);
-            of_file.is_none_or(|settings| settings.disabled != *disabled)
-        });
+        let absorbed = self.changes.taken_over_by(&next);
+        let routes = absorbed.routes.keys().copied();
+        let withdrawn: Vec<_> = routes.filter(|prefix| next.aggregates(*prefix)).collect();
+        if let Some(trial) = self.trial.as_mut().filter(|trial| !trial.undone) {
+            trial.absorbed = absorbed;
+        }
+        for (peer, _) in &misfits {
+            self.changes.peers.remove(peer);
+        }
         let kept_before = self.shared.loaded.load().config.api.changes;
         let keep_now = config.api.changes;
         self.shared.gate.set_rate(config.router.connection_rate);
         self.shared.ranges.keep(&next.ranges);
         self.desired = next;
-        let path = self.shared.loaded.load().path.clone();
-        self.shared.loaded.store(Arc::new(Loaded {
-            config: Arc::new(config),
-            text,
-            revision,
-            path,
-            at: SystemTime::now(),
-            last_error: None,
-        }));
+        self.shared.amend(|loaded| {
+            *loaded = Loaded {
+                config,
+                text,
+                revision,
+                at: SystemTime::now(),
+                last_error: None,
+                path: loaded.path.clone(),
+                going_back: loaded.going_back.take(),
+            };
+        });
         if self.changes.len() != before || kept_before != keep_now {
             self.keep_changes();
         }
@@ -338,21 +351,6 @@ impl ControlTask {
         self.apply_in_place(&steps);
         for step in steps {
             self.make(step).await;
-        }
-    }
-
-    /// Has what was changed by command on the disk, or nothing there, as the file
-    /// wants it.
-    pub(super) fn keep_changes(&self) {
-        let wanted = self.shared.loaded.load().config.api.changes;
-        let kept = match wanted {
-            Policy::Keep | Policy::Write if !self.changes.is_empty() => {
-                self.changes.write(&self.store)
-            }
-            _ => Changes::clear(&self.store),
-        };
-        if let Err(e) = kept {
-            warn!("what was changed by command will be lost with a restart: {e}");
         }
     }
 
@@ -447,36 +445,6 @@ impl ControlTask {
             }
         }
     }
-
-    /// A change by command, written into the file and applied from there.
-    pub(super) async fn rewrite(
-        &mut self,
-        why: String,
-        edit: impl FnOnce(&str) -> Result<String, String>,
-    ) -> Result<(), ControlError> {
-        self.nothing_waits()?;
-        let loaded = self.shared.loaded.load_full();
-        let on_disk = godwit_config::read_text(&loaded.path);
-        if on_disk.map_or(true, |text| *text != *loaded.text) {
-            return Err(ControlError::FailedPrecondition(format!(
-                "{} was changed since it was applied: apply or undo that first (`godwit config diff`)",
-                loaded.path.display()
-            )));
-        }
-        let text = edit(&loaded.text).map_err(ControlError::FailedPrecondition)?;
-        let name = loaded.path.display().to_string();
-        let prepared = self.prepare(Some(&text), &name)?.whole()?;
-        let install = Install {
-            write: Write::First,
-            by: By {
-                uid: self.uid,
-                how: How::Command,
-            },
-            why: &why,
-            confirm_within: None,
-        };
-        self.install(prepared, &install).await.map(drop)
-    }
 }
 
 /// All peers, as they should stand.
@@ -496,7 +464,11 @@ pub(super) struct Install<'a> {
     pub write: Write,
     pub by: By,
     pub why: &'a str,
-    pub confirm_within: Option<std::time::Duration>,
+    pub confirm_within: Option<Duration>,
+}
+
+fn refuse(errors: &ConfigErrors) -> ControlError {
+    ControlError::Invalid(errors.render(false))
 }
 
 fn no_way_back(e: &std::io::Error) -> ControlError {
@@ -512,20 +484,4 @@ fn write_file(path: &Path, text: &str) -> Result<(), ControlError> {
             path.display()
         ))
     })
-}
-
-/// A peer that was added by command, with what its password file holds now. One
-/// that can't be read any more costs no session.
-fn with_key_read_again(new: &NewPeer) -> NewPeer {
-    let mut new = new.clone();
-    if let Some(password) = &mut new.settings.password {
-        match Password::read(password.file()) {
-            Ok(read) => *password = read,
-            Err(e) => {
-                let file = password.file().display();
-                warn!(peer = %new.name, %file, "{e}; the key that it had stays in force");
-            }
-        }
-    }
-    new
 }

@@ -1,131 +1,20 @@
-//! Former configurations: confirming, going back, and showing.
+//! Former configurations: going back, showing, and what another would change.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::mem;
 
 use godwit_rib::{PeerId, Proposal};
-use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::ControlTask;
 use super::reload::{Install, Write};
+use crate::control::ControlError;
 use crate::control::desired::Step;
 use crate::control::revisions::{PeerPlan, Plan, Revisions, RolledBack, Shown};
-use crate::control::{ControlError, Loaded};
 use crate::peer::PeerName;
 use crate::state::changes::Changes;
-use crate::state::history::{By, How, Unconfirmed};
-use crate::state::{self, Undone};
-
-/// Between two attempts to go back.
-const RETRY: Duration = Duration::from_secs(10);
+use crate::state::history::{By, How};
 
 impl ControlTask {
-    /// Refuses to change what somebody may be about to take back.
-    pub(super) fn nothing_waits(&self) -> Result<(), ControlError> {
-        match self.history.unconfirmed() {
-            None => Ok(()),
-            Some(u) => Err(ControlError::FailedPrecondition(format!(
-                "revision {} waits to be confirmed: `godwit config confirm` keeps it, `godwit config rollback` takes it back",
-                u.revision
-            ))),
-        }
-    }
-
-    pub(super) fn confirm(&mut self) -> Result<u64, ControlError> {
-        let Some(unconfirmed) = self.history.unconfirmed() else {
-            let text = "nothing waits to be confirmed".to_owned();
-            return Err(ControlError::FailedPrecondition(text));
-        };
-        self.history.settle().map_err(|e| {
-            ControlError::Internal(format!(
-                "cannot note in the state directory that it is confirmed: {e}"
-            ))
-        })?;
-        self.confirm_at = None;
-        info!(revision = unconfirmed.revision, "configuration confirmed");
-        Ok(unconfirmed.revision)
-    }
-
-    /// Nobody confirmed the newest revision in time.
-    pub(super) async fn not_confirmed(&mut self) {
-        self.confirm_at = None;
-        let Some(unconfirmed) = self.history.unconfirmed() else {
-            return;
-        };
-        let by = By {
-            uid: None,
-            how: How::Unconfirmed,
-        };
-        let why = format!(
-            "revision {} was not confirmed in time",
-            unconfirmed.revision
-        );
-        warn!("{why}: going back to revision {}", unconfirmed.previous);
-        let failed = match self.go_back(&unconfirmed, by, &why).await {
-            Ok(()) => None,
-            Err(e) => {
-                let text = format!(
-                    "{why}, and it cannot go back to revision {}: {e}; tried again every {} s",
-                    unconfirmed.previous,
-                    RETRY.as_secs()
-                );
-                error!("{text}");
-                self.confirm_at = Some(Instant::now() + RETRY);
-                Some(text)
-            }
-        };
-        let loaded = self.shared.loaded.load();
-        self.shared.loaded.store(Arc::new(Loaded {
-            last_error: failed,
-            ..Loaded::clone(&loaded)
-        }));
-    }
-
-    /// Puts the one before in force, and then to the file; unless somebody edited
-    /// that meanwhile.
-    async fn go_back(
-        &mut self,
-        unconfirmed: &Unconfirmed,
-        by: By,
-        why: &str,
-    ) -> Result<(), ControlError> {
-        let text = self.former(unconfirmed.previous)?;
-        let name = format!("revision {}", unconfirmed.previous);
-        let prepared = self.prepare(Some(&text), &name)?;
-        let install = Install {
-            write: Write::No,
-            by,
-            why,
-            confirm_within: None,
-        };
-        self.install(prepared, &install).await?;
-        let path = self.shared.loaded.load().path.clone();
-        let trial = self.history.text(unconfirmed.revision).ok();
-        match state::undo(&path, &text, trial.as_deref()) {
-            Ok(Undone::Written) => {}
-            Ok(Undone::Edited) => warn!(
-                "{} was edited since revision {} was applied, and is left as it is: \
-                 `godwit config diff` shows what it would change",
-                path.display(),
-                unconfirmed.revision
-            ),
-            Err(e) => {
-                let text = format!("cannot write {}: {e}", path.display());
-                return Err(ControlError::FailedPrecondition(text));
-            }
-        }
-        self.history.settle().map_err(|e| {
-            let text = format!("cannot note in the state directory that it is undone: {e}");
-            ControlError::Internal(text)
-        })
-    }
-
-    fn former(&self, number: u64) -> Result<String, ControlError> {
-        let text = self.history.text(number);
-        text.map_err(|e| ControlError::NotFound(e.to_string()))
-    }
-
     /// `None`: the one before, or the one that an unconfirmed one goes back to.
     pub(super) async fn rollback(
         &mut self,
@@ -148,11 +37,33 @@ impl ControlTask {
             "" => format!("back to revision {to}"),
             why => why.to_owned(),
         };
-        self.restore(to, by, &why).await
+        match self.history.unconfirmed().cloned() {
+            Some(u) if u.previous == to => self.go_back(&u, by, &why).await,
+            _ => self.restore(to, by, &why).await,
+        }
     }
 
     async fn restore(&mut self, to: u64, by: By, why: &str) -> Result<RolledBack, ControlError> {
-        let text = self.former(to)?;
+        // As before the trial, if there is one.
+        let absorbed = self.trial.as_mut().map(|t| mem::take(&mut t.absorbed));
+        self.changes.put_back(absorbed.unwrap_or_default());
+        let restored = self.try_restore(to, by, why).await;
+        if restored.is_err() {
+            let absorbed = self.changes.taken_over_by(&self.desired);
+            if let Some(trial) = &mut self.trial {
+                trial.absorbed = absorbed;
+            }
+        }
+        restored
+    }
+
+    async fn try_restore(
+        &mut self,
+        to: u64,
+        by: By,
+        why: &str,
+    ) -> Result<RolledBack, ControlError> {
+        let text = self.text_of(to)?;
         let prepared = self.prepare(Some(&text), &format!("revision {to}"))?;
         let install = Install {
             write: Write::First,
@@ -162,25 +73,30 @@ impl ControlTask {
         };
         let mut applied = self.install(prepared, &install).await?;
         // Only now: had the daemon died before, the next one would have gone back.
-        self.confirm_at = None;
         if let Err(e) = self.history.settle() {
             let text =
                 format!("cannot note in the state directory that nothing is to be confirmed: {e}");
             warn!("{text}");
             applied.warnings.push(text);
         }
-        applied.confirm_by = None;
+        self.trial_ended();
         Ok(RolledBack {
             restored: to,
             applied,
         })
     }
 
+    pub(super) fn text_of(&self, revision: u64) -> Result<String, ControlError> {
+        let text = self.history.text(revision);
+        text.map_err(|e| ControlError::NotFound(e.to_string()))
+    }
+
     pub(super) fn revisions(&self) -> Revisions {
         Revisions {
             all: self.history.revisions().cloned().collect(),
             current: self.shared.loaded.load().revision,
-            unconfirmed: self.history.unconfirmed(),
+            unconfirmed: self.history.unconfirmed().cloned(),
+            going_back: self.shared.loaded.load().going_back.clone(),
         }
     }
 
@@ -190,7 +106,7 @@ impl ControlTask {
         let loaded = self.shared.loaded.load_full();
         let of_file = |number, text| Shown::new(number, text, Changes::default());
         match number {
-            Some(number) if number != loaded.revision => Ok(of_file(number, self.former(number)?)),
+            Some(number) if number != loaded.revision => Ok(of_file(number, self.text_of(number)?)),
             Some(number) => Ok(of_file(number, loaded.text.to_string())),
             None => Ok(Shown::new(
                 loaded.revision,
@@ -297,34 +213,5 @@ impl ControlTask {
             let status = peer.entry.view.status();
             Some((status.session.as_ref()?.rib_id()?, *name))
         })
-    }
-
-    fn by_command(&self) -> Vec<String> {
-        let changes = &self.changes;
-        let peers = changes.peers.keys().map(|a| format!("peer {a} added"));
-        let forced = changes.forced.iter().map(|(address, disabled)| {
-            let word = if *disabled { "disabled" } else { "enabled" };
-            format!("peer {address} {word}")
-        });
-        let routes = changes.routes.keys().map(|p| format!("route {p} added"));
-        peers.chain(forced).chain(routes).collect()
-    }
-
-    /// Waits on for a confirmation that a former run was still waiting for.
-    pub(super) fn resume(&mut self) {
-        if let Some(unconfirmed) = self.history.unconfirmed() {
-            let left = unconfirmed
-                .deadline()
-                .duration_since(std::time::SystemTime::now())
-                .unwrap_or_default();
-            self.confirm_at = Some(Instant::now() + left);
-            warn!(
-                revision = unconfirmed.revision,
-                seconds = left.as_secs(),
-                "the configuration waits to be confirmed"
-            );
-        }
-        let loaded: Arc<_> = self.shared.loaded.load_full();
-        info!(revision = loaded.revision, "configuration in force");
     }
 }
