@@ -28,7 +28,7 @@ const GRAVES: usize = 64;
 /// the next one is, round and round. A call that ends amid a turn is gone on
 /// with by the next call. So none waits for another to come to an end, however
 /// much is received meanwhile: between two turns of a task lies at most one of
-/// each other, of which there are two for every update group. A group reads as
+/// each other, of which there are three for every update group. A group reads as
 /// many changes in a round as are decided, so that it does not fall behind, and
 /// goes on with its walk besides. What it has queued is encoded when nothing
 /// more is due, or after some rounds.
@@ -47,6 +47,8 @@ enum Task {
     ForgetFib,
     /// The output of groups that are no more.
     Retired,
+    /// Members of a group that are too slow for it.
+    Part(usize),
     /// The changes that a group has not looked at.
     Changes(usize),
     /// A group's walk over all destinations.
@@ -66,9 +68,10 @@ impl Task {
             Task::Presence => Task::CountNextHops,
             Task::CountNextHops => Task::ForgetFib,
             Task::ForgetFib => Task::Retired,
-            Task::Retired if groups > 0 => Task::Changes(0),
+            Task::Retired if groups > 0 => Task::Part(0),
+            Task::Part(at) => Task::Changes(at),
             Task::Changes(at) => Task::Walk(at),
-            Task::Walk(at) if at + 1 < groups => Task::Changes(at + 1),
+            Task::Walk(at) if at + 1 < groups => Task::Part(at + 1),
             Task::Retired | Task::Walk(_) => Task::Sweep,
         }
     }
@@ -103,7 +106,7 @@ impl Rib {
         self.groups.watch_conditions(&mut self.core);
         // Turns in a row in which nothing was to be done.
         let mut idle = 0;
-        let round = Task::SINGLE + 2 * self.groups.slots();
+        let round = Task::SINGLE + 3 * self.groups.slots();
         while units > 0 && idle < round {
             let given = self.turn.left.min(units);
             let mut rest = given;
@@ -138,6 +141,7 @@ impl Rib {
             Task::CountNextHops => self.count_next_hops(units),
             Task::ForgetFib => self.fib.forget(units, &mut self.core),
             Task::Retired => self.groups.release_retired(units, &mut self.core),
+            Task::Part(at) => self.groups.part(at, units, &mut self.core),
             Task::Changes(at) => self.groups.read_changes(at, units, &mut self.core),
             Task::Walk(at) => self.groups.walk(at, units, &mut self.core),
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use smallvec::SmallVec;
 
+use super::runs::Run;
 use crate::bitmap::Bitmap;
 use crate::ring::Mark;
 
@@ -77,9 +78,41 @@ pub struct Debts {
     /// Where to go on: destinations that change all the time must not come
     /// before all others each time.
     from: [u32; 2],
+    /// It is being let go: there may be more.
+    incomplete: bool,
 }
 
 impl Debts {
+    /// Of a member that is being let go.
+    pub fn incomplete() -> Debts {
+        Debts {
+            incomplete: true,
+            ..Debts::default()
+        }
+    }
+
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// It owes also this, and is let go with that.
+    pub fn complete(&mut self, other: &Debts) {
+        for f in [0, 1] {
+            self.changed[f].union(&other.changed[f]);
+            for place in &other.gone[f] {
+                self.may_hold_path(f, *place);
+            }
+        }
+        self.incomplete = false;
+    }
+
+    /// It has not read this run and will not.
+    pub fn unread(&mut self, run: &Run) {
+        run.marks.iter().for_each(|mark| self.changed(*mark));
+        let gone = run.gone.iter();
+        gone.for_each(|path| self.gone(path.mark, path.path));
+    }
+
     pub fn changed(&mut self, mark: Mark) {
         self.changed[mark.family().index()].set(mark.dest());
     }
@@ -97,9 +130,12 @@ impl Debts {
     /// It may hold this path, which is advertised to it no more.
     pub fn gone(&mut self, mark: Mark, path: u32) {
         self.changed(mark);
-        let (f, place) = (mark.family().index(), (mark.dest(), path));
-        if !self.fresh[f].remove(&place) {
-            self.gone[f].insert(place);
+        self.may_hold_path(mark.family().index(), (mark.dest(), path));
+    }
+
+    fn may_hold_path(&mut self, family: usize, place: (u32, u32)) {
+        if !self.fresh[family].remove(&place) {
+            self.gone[family].insert(place);
         }
     }
 
@@ -161,10 +197,8 @@ impl Debts {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.changed
-            .iter()
-            .chain(&self.resend)
-            .all(Bitmap::is_empty)
+        let mut owed = self.changed.iter().chain(&self.resend);
+        !self.incomplete && owed.all(Bitmap::is_empty)
     }
 
     /// The destination of this family that is owed and has its turn, of those

@@ -13,6 +13,7 @@ mod key;
 mod lists;
 mod member;
 mod output;
+mod parting;
 mod press;
 mod queue;
 mod retired;
@@ -36,13 +37,14 @@ use crate::slab::NONE;
 pub use key::{GroupKey, InKey, KNOBS};
 pub use member::{Debts, Member, Place};
 pub use output::{Out, Output};
+use parting::Parting;
 use press::Press;
 use queue::{Audience, Bucket, PathMark, Queue};
 use retired::may_hold;
 use runs::Runs;
 pub use set::Groups;
 
-/// Bytes of frames kept for slow members before they are detached.
+/// Bytes of frames kept for slow members before they are let go.
 const MAX_HELD: usize = 16 << 20;
 /// Changes that wait before they are encoded, at most: half a millisecond.
 const MAX_QUEUED: usize = 32 << 10;
@@ -79,6 +81,8 @@ pub struct Group {
     /// Rounds since something was encoded.
     rounds: u32,
     runs: Runs,
+    /// Members that read no more of them and do not owe them all yet.
+    parting: Option<Parting>,
     buffer: BytesMut,
     max_held: usize,
 }
@@ -99,6 +103,7 @@ impl Group {
             paths: Queue::default(),
             rounds: 0,
             runs: Runs::default(),
+            parting: None,
             buffer: BytesMut::new(),
             max_held: MAX_HELD,
         }
@@ -375,28 +380,6 @@ impl Group {
         }
     }
 
-    /// Lets go of the slowest members until what is kept is bounded.
-    fn bound(&mut self, core: &mut Core) {
-        while self.runs.held() > self.max_held {
-            let oldest = self.runs.begin();
-            let slow: Vec<PeerId> = self
-                .members
-                .iter()
-                .copied()
-                .filter(|id| {
-                    let place = core.peers.at(*id).map(|peer| &peer.member.place);
-                    matches!(place, Some(Place::Attached(at)) if *at == oldest)
-                })
-                .collect();
-            if slow.is_empty() {
-                return;
-            }
-            for id in slow {
-                self.detach(id, core);
-            }
-        }
-    }
-
     /// From here on the member reads the runs.
     fn attach(&mut self, id: PeerId, core: &mut Core, seq: &mut u64) {
         self.flush(core, seq);
@@ -407,32 +390,6 @@ impl Group {
             peer.member.place = Place::Attached(self.runs.end());
             self.attached += 1;
         }
-    }
-
-    /// From here on the member's frames are its own. What it has not read of
-    /// the runs, it owes.
-    fn detach(&mut self, id: PeerId, core: &mut Core) {
-        let Some(peer) = core.peers.at_mut(id) else {
-            return;
-        };
-        let Place::Attached(cursor) = peer.member.place else {
-            return;
-        };
-        let mut debts = Box::<Debts>::default();
-        let owes_end_of_rib = &mut peer.member.owes_end_of_rib;
-        self.runs.leave(cursor, |run| {
-            if run.audience.includes(id) {
-                run.marks.iter().for_each(|mark| debts.changed(*mark));
-                let gone = run.gone.iter();
-                gone.for_each(|path| debts.gone(path.mark, path.path));
-                if let Some(family) = run.end_of_rib {
-                    owes_end_of_rib[family.index()] = true;
-                }
-            }
-        });
-        peer.member.place = Place::Detached(debts);
-        self.attached -= 1;
-        tell(&mut peer.member, id, &mut core.events);
     }
 
     /// Takes a peer in, which holds nothing of what this group advertises but
@@ -462,6 +419,7 @@ impl Group {
     fn leave(&mut self, id: PeerId, core: &mut Core, seq: &mut u64) -> Box<Debts> {
         self.flush(core, seq);
         self.detach(id, core);
+        self.finish_parting(id, core);
         self.members.retain(|member| *member != id);
         let Some(peer) = core.peers.at_mut(id) else {
             return Box::default();
@@ -562,7 +520,9 @@ impl Group {
     /// Whether the destination's id stands for something here.
     pub fn needs(&self, mark: Mark, core: &Core) -> bool {
         let f = mark.family().index();
+        let parting = self.parting.iter();
         self.output[f].holds(mark.dest())
+            || parting.into_iter().any(|p| p.debts.changed[f].get(mark.dest()))
             || ((self.attached as usize) < self.members.len() && self.members.iter().any(|id| {
                 let place = core.peers.at(*id).map(|peer| &peer.member.place);
                 matches!(place, Some(Place::Detached(debts)) if debts.changed[f].get(mark.dest()))

@@ -42,10 +42,6 @@ impl Runs {
         self.trim();
     }
 
-    pub fn begin(&self) -> u64 {
-        self.begin
-    }
-
     pub fn end(&self) -> u64 {
         self.begin + self.runs.len() as u64
     }
@@ -63,20 +59,31 @@ impl Runs {
         self.runs.get(cursor.checked_sub(self.begin)? as usize)
     }
 
-    /// A member that was at `cursor` has passed it.
-    pub fn passed(&mut self, cursor: u64) {
+    /// The first of the newest that are no more than `max` bytes together.
+    pub fn newest(&self, max: usize) -> u64 {
+        let mut bytes = 0;
+        let newest = self.runs.iter().rev().take_while(|run| {
+            bytes += cost(run);
+            bytes <= max
+        });
+        self.end() - newest.count() as u64
+    }
+
+    /// So many members have passed the run at `cursor`.
+    pub fn passed(&mut self, cursor: u64, readers: u32) {
         if let Some(i) = cursor.checked_sub(self.begin)
             && let Some(run) = self.runs.get_mut(i as usize)
         {
-            run.readers -= 1;
+            run.readers -= readers;
         }
         self.trim();
     }
 
-    /// A member will read nothing from `cursor` on; what it leaves behind.
-    pub fn leave(&mut self, cursor: u64, mut left: impl FnMut(&Run)) {
-        let first = cursor.saturating_sub(self.begin) as usize;
-        for run in self.runs.iter_mut().skip(first) {
+    /// A member will read nothing from `cursor` on and before `end`; what it
+    /// leaves behind.
+    pub fn leave(&mut self, cursor: u64, end: u64, mut left: impl FnMut(&Run)) {
+        let [first, end] = [cursor, end].map(|at| at.saturating_sub(self.begin) as usize);
+        for run in self.runs.iter_mut().take(end).skip(first) {
             run.readers -= 1;
             left(run);
         }

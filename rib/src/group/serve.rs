@@ -73,7 +73,12 @@ impl Group {
                     }
                     *cursor += 1;
                     let passed = *cursor - 1;
-                    self.runs.passed(passed);
+                    self.runs.passed(passed, 1);
+                }
+                Place::Detached(debts) if debts.is_incomplete() => {
+                    // Told again when it is let go.
+                    peer.member.told = false;
+                    return false;
                 }
                 Place::Detached(_) => {
                     if room == 0 {

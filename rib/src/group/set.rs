@@ -284,6 +284,12 @@ impl Groups {
         group.walk.is_some()
     }
 
+    /// Has a group go on letting its slowest members go. True: there is more.
+    pub fn part(&mut self, at: usize, units: &mut usize, core: &mut Core) -> bool {
+        let group = self.groups.get_mut(at).and_then(Option::as_mut);
+        group.is_some_and(|group| group.part(units, core))
+    }
+
     /// A group had its turns of this round.
     pub fn end_round(&mut self, at: usize, core: &mut Core) {
         if let Some((group, seq)) = self.working(at) {

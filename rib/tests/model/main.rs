@@ -15,6 +15,7 @@ mod many;
 mod naive;
 mod numbers;
 mod originated;
+mod parting;
 mod random;
 mod refresh;
 mod rules;
