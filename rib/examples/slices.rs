@@ -12,15 +12,19 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use godwit_bgp::wire::Update;
-use godwit_bgp::{Asn, RouterId, SendPaths, SessionKind};
+use bytes::{Bytes, BytesMut};
+use godwit_bgp::attrs::{AttrsBuf, Origin};
+use godwit_bgp::wire::{DecodeContext, Update, UpdateEncoder, decode_update, split_frame};
+use godwit_bgp::{Asn, NextHop, PathId, RouterId, SendPaths, SessionKind};
 use godwit_policy::route::{Amount, PolicyRef, PolicySet, PolicySetSpec, RuleSpec, SetSpec, Then};
 use godwit_rib::{
     Aggregate, Drain, NextHopState, PeerId, PeerSpec, Proposal, Rib, RibConfig, RibEvent,
 };
+
+use ipnet::Ipv4Net;
 
 use crate::common::{spec, table, updates};
 
@@ -41,6 +45,8 @@ const SLOW: usize = 5;
 
 const SENDERS: u16 = 4;
 const CLIENTS: u16 = 50;
+/// Of one prefix and sender, as many as there may be.
+const PATHS: u32 = 1024;
 const NOW: Duration = Duration::from_secs(1);
 
 /// Times of calls by what was called, in microseconds.
@@ -233,6 +239,71 @@ fn client(number: u16) -> PeerSpec {
     spec(number, SessionKind::InternalClient)
 }
 
+/// What a sender with ADD-PATH makes of one prefix, each path with attributes of
+/// its own.
+fn paths(spec: &PeerSpec, med: u32) -> Vec<Update> {
+    let mut encoder = UpdateEncoder::new(spec.max_message, spec.as4);
+    let mut frames = BytesMut::new();
+    let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 1));
+    for id in 0..PATHS {
+        let mut attrs = AttrsBuf::new(next_hop, Origin::Igp);
+        attrs.set_local_pref(Some(100));
+        attrs.set_med(Some(med + id));
+        let net: Ipv4Net = "10.0.0.0/24".parse().unwrap();
+        let entry = (PathId(id), net);
+        encoder
+            .announce_v4(attrs.as_ref(), [entry].into_iter(), &mut frames)
+            .unwrap();
+    }
+    let context = DecodeContext {
+        as4: spec.as4,
+        external: false,
+        extended_next_hop: false,
+        families: spec.families,
+        add_path: spec.add_path_receive,
+    };
+    let mut out = Vec::new();
+    while let Some(frame) = split_frame(&mut frames, 4096).unwrap() {
+        out.push(decode_update(frame.body, context).unwrap());
+    }
+    out
+}
+
+/// As many paths of one prefix as four senders may give, to two that take all.
+/// A prefix is done in one go.
+fn many_paths(b: &mut Bench) {
+    let gives = |number| PeerSpec {
+        add_path_receive: [true, false],
+        ..client(number)
+    };
+    let takes = |number| PeerSpec {
+        add_path_send: [Some(SendPaths::All), None],
+        ..client(number)
+    };
+    let senders = [0, 1, 2, 3].map(|n| (n, b.up(gives(n))));
+    let takers = [10, 11].map(|n| b.up(takes(n)));
+    for (what, med) in [("come", 0), ("change", 100_000)] {
+        let input = senders.map(|(n, id)| (id, paths(&gives(n), med).into_iter()));
+        b.run(Vec::from(input));
+        b.print(&format!("4,096 paths of a prefix {what}"));
+    }
+    b.timed("explain", |rib| rib.explain("10.0.0.0/24".parse().unwrap()));
+    let proposal = Proposal {
+        specs: vec![(takers[0], client(10))],
+        gone: vec![senders[0].1],
+        originated: Vec::new(),
+        withdrawn: Vec::new(),
+        aggregates: Vec::new(),
+        config: b.config,
+    };
+    let mut run = b.timed("begin", |rib| rib.dry_run(proposal));
+    while b.timed("count", |rib| rib.count(&mut run, COUNT_UNITS)) {}
+    b.print("explain and a dry run");
+    senders.iter().for_each(|(_, id)| b.down(*id));
+    b.report("their senders down");
+    takers.into_iter().for_each(|id| b.down(id));
+}
+
 fn main() {
     let prefixes = std::env::args().nth(1);
     let prefixes = prefixes.map_or(968_425, |n| n.parse().expect("a number"));
@@ -350,5 +421,6 @@ fn main() {
     b.report("all senders down");
     clients[1..].iter().for_each(|id| b.down(*id));
     b.report("all clients down");
+    many_paths(b);
     println!("{:?}", b.rib.summary());
 }

@@ -2,8 +2,9 @@
 //! best one.
 
 use ::core::time::Duration;
+use std::collections::BTreeMap;
 
-use godwit_bgp::{Family, PathId};
+use godwit_bgp::Family;
 use godwit_policy::route::RuleName;
 use ipnet::IpNet;
 
@@ -15,6 +16,22 @@ use crate::rib::Rib;
 use crate::ring::Mark;
 use crate::slab::NONE;
 
+/// Whom a path lost to: the best one, as that was among those that stayed at
+/// each step. But MED is compared within one neighbour AS: there it is the least
+/// of those that had got that far.
+#[derive(Debug, Default)]
+struct Rivals {
+    best: Option<u32>,
+    after_med: BTreeMap<u32, u32>,
+}
+
+fn lost_at(fate: &PathFate) -> Option<Step> {
+    match fate {
+        PathFate::Multipath(step) | PathFate::Lost(step) => Some(*step),
+        _ => None,
+    }
+}
+
 impl Rib {
     /// Why the best path of a prefix is what it is. `None`: there is no path.
     pub fn explain(&mut self, prefix: IpNet) -> Option<Explanation> {
@@ -25,16 +42,21 @@ impl Rib {
             return None;
         }
         let fates = self.fates(state.paths);
+        let fate_of: BTreeMap<u32, &PathFate> =
+            fates.iter().map(|(id, fate)| (*id, fate)).collect();
+        let rivals = self.rivals(&fates);
         let mut paths = Vec::new();
         let mut id = state.paths;
         while id != NONE {
             let path = *self.core.paths.at(id);
-            let fate = fates
-                .iter()
-                .find(|(other, _)| *other == id)
-                .map_or(PathFate::Unreachable, |(_, fate)| fate.clone());
+            let fate = fate_of.get(&id).copied();
+            let fate = fate.cloned().unwrap_or(PathFate::Unreachable);
+            let rival = self.rival(id, &fate, &rivals);
             let mut explained = self.explain_path(mark, &path, fate);
-            explained.beaten_by = self.beaten_by(mark, id, &fates);
+            explained.beaten_by = rival.map(|rival| {
+                let rival = self.core.paths.at(rival);
+                (rival.peer, self.rx_path_id(mark, rival))
+            });
             paths.push(explained);
             id = path.next;
         }
@@ -94,31 +116,32 @@ impl Rib {
         fates
     }
 
-    /// Whom a path lost to: the best one, as that was among those that stayed
-    /// at each step. But MED is compared within one neighbour AS: there it is
-    /// the least of those that had got that far.
-    fn beaten_by(
-        &self,
-        mark: Mark,
-        id: u32,
-        fates: &[(u32, PathFate)],
-    ) -> Option<(PeerId, Option<PathId>)> {
-        let step = |fate: &PathFate| match fate {
-            PathFate::Multipath(step) | PathFate::Lost(step) => Some(*step),
-            _ => None,
-        };
-        let lost_at = fates.iter().find(|(other, _)| *other == id);
-        let lost_at = lost_at.and_then(|(_, fate)| step(fate))?;
-        let key = |id: u32| self.core.attrs.key(self.core.paths.at(id).attr);
-        let mut rivals = fates.iter().filter(|(_, fate)| match lost_at {
-            Step::Med => matches!(fate, PathFate::Best(_)) || step(fate) > Some(Step::Med),
-            _ => matches!(fate, PathFate::Best(_)),
-        });
-        let (rival, _) = rivals.find(|(other, _)| {
-            lost_at != Step::Med || key(*other).neighbour_as == key(id).neighbour_as
-        })?;
-        let rival = self.core.paths.at(*rival);
-        Some((rival.peer, self.rx_path_id(mark, rival)))
+    /// Whom paths lost to.
+    fn rivals(&self, fates: &[(u32, PathFate)]) -> Rivals {
+        let mut rivals = Rivals::default();
+        for (id, fate) in fates {
+            let best = matches!(fate, PathFate::Best(_));
+            if best {
+                rivals.best = Some(*id);
+            }
+            if best || lost_at(fate) > Some(Step::Med) {
+                rivals.after_med.entry(self.neighbour(*id)).or_insert(*id);
+            }
+        }
+        rivals
+    }
+
+    /// Whom this one lost to.
+    fn rival(&self, id: u32, fate: &PathFate, rivals: &Rivals) -> Option<u32> {
+        match lost_at(fate)? {
+            Step::Med => rivals.after_med.get(&self.neighbour(id)).copied(),
+            _ => rivals.best,
+        }
+    }
+
+    fn neighbour(&self, id: u32) -> u32 {
+        let path = self.core.paths.at(id);
+        self.core.attrs.key(path.attr).neighbour_as
     }
 
     fn explain_path(&mut self, mark: Mark, path: &Path, fate: PathFate) -> ExplainedPath {

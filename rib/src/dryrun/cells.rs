@@ -167,17 +167,26 @@ impl Cell {
     }
 
     fn count(&mut self, old: &Leaving, new: &Leaving, single: bool) {
-        let place = |slot: u32| if single { NONE } else { slot };
-        let all = old.iter().chain(new);
-        let mut slots: SmallVec<[u32; 8]> = all.map(|(slot, ..)| place(*slot)).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        for slot in slots {
-            let find = |of: &Leaving| {
-                let found = of.iter().find(|(other, ..)| place(*other) == slot);
-                found.map(|(_, attr, source)| (*attr, *source))
-            };
-            let (old, new) = (find(old), find(new));
+        let sorted = |of: &Leaving| {
+            let place = |slot: u32| if single { NONE } else { slot };
+            let mut sorted = of.clone();
+            (sorted.iter_mut()).for_each(|(slot, ..)| *slot = place(*slot));
+            sorted.sort_by_key(|(slot, ..)| *slot);
+            sorted.dedup_by_key(|(slot, ..)| *slot);
+            sorted.into_iter().peekable()
+        };
+        let (mut old, mut new) = (sorted(old), sorted(new));
+        while let Some(slot) = [old.peek(), new.peek()]
+            .into_iter()
+            .flatten()
+            .map(|(slot, ..)| *slot)
+            .min()
+        {
+            let of_slot = |(of, ..): &(u32, AttrId, PeerId)| *of == slot;
+            let [old, new] = [&mut old, &mut new].map(|of| {
+                let found = of.next_if(of_slot);
+                found.map(|(_, attr, source)| (attr, source))
+            });
             let attr = |of: Option<(AttrId, PeerId)>| of.map(|(attr, _)| attr);
             self.common.add(attr(old), attr(new), 1);
             let sources = [old, new].map(|of| of.map(|(_, source)| source));

@@ -522,7 +522,9 @@ impl Group {
         let f = mark.family().index();
         let parting = self.parting.iter();
         self.output[f].holds(mark.dest())
-            || parting.into_iter().any(|p| p.debts.changed[f].get(mark.dest()))
+            || parting
+                .into_iter()
+                .any(|p| p.debts.changed[f].get(mark.dest()))
             || ((self.attached as usize) < self.members.len() && self.members.iter().any(|id| {
                 let place = core.peers.at(*id).map(|peer| &peer.member.place);
                 matches!(place, Some(Place::Detached(debts)) if debts.changed[f].get(mark.dest()))

@@ -102,8 +102,7 @@ impl Output {
             }
             Some(lists) => {
                 let old = lists.replace(dest, path, new);
-                let present = new.attr.is_some()
-                    || old.attr.is_some() && lists.iter(dest).any(|(_, out)| out.attr.is_some());
+                let present = new.attr.is_some() || old.attr.is_some() && lists.advertises(dest);
                 (old, present)
             }
         };

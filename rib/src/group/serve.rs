@@ -16,7 +16,8 @@ use crate::interner::AttrId;
 use crate::peers::Peer;
 use crate::ring::Mark;
 
-/// Destinations of a family encoded at once for a detached member.
+/// Routes of a family encoded at once for a detached member: destinations, or
+/// paths where several go out.
 const SLICE: usize = 2048;
 
 impl Group {
@@ -190,7 +191,8 @@ impl Group {
         for family in Family::ALL {
             let f = family.index();
             let output = &self.output[f];
-            for _ in 0..SLICE {
+            let mut routes = 0;
+            while routes < SLICE {
                 let settled = |dest| end.is_none_or(|end| Mark::new(family, dest) < end);
                 let Some((dest, changed)) = debts.next(f, settled) else {
                     break;
@@ -204,20 +206,26 @@ impl Group {
                         let held = former.iter().flat_map(|former| former[f].entries(dest));
                         let held = held.filter(|(_, out)| out.for_member(id).is_some());
                         gone.extend(held.map(|(path, _)| path));
-                        gone.sort_unstable();
-                        gone.dedup();
                     }
+                    let before = paths.len();
+                    let mut sent: SmallVec<[u32; 8]> = SmallVec::new();
                     for (path, out) in output.entries(dest) {
                         if let Some(attr) = out.for_member(id) {
-                            gone.retain(|other| *other != path);
+                            sent.push(path);
                             paths.push(bucket(family, attr), PathMark { mark, path });
                         }
                     }
+                    gone.sort_unstable();
+                    gone.dedup();
+                    sent.sort_unstable();
+                    gone.retain(|path| sent.binary_search(path).is_err());
                     for path in gone {
                         paths.push(bucket(family, AttrId::NONE), PathMark { mark, path });
                     }
+                    routes += (paths.len() - before).max(1);
                     continue;
                 }
+                routes += 1;
                 let attr = output.load(dest).for_member(id);
                 if attr.is_some() || changed {
                     queue.push(bucket(family, attr.unwrap_or(AttrId::NONE)), mark);

@@ -1,7 +1,9 @@
 //! As many paths of a prefix as there may be.
 
-use godwit_bgp::{PathId, SessionKind};
-use godwit_rib::{PeerId, PeerSpec, PrefixFilter, RibConfig, RouteQuery, RouteView};
+use godwit_bgp::{PathId, SendPaths, SessionKind};
+use godwit_rib::{
+    PathFate, PeerId, PeerSpec, PrefixFilter, Proposal, RibConfig, RouteQuery, RouteView, Step,
+};
 use ipnet::IpNet;
 
 use crate::rules::{NET, config, external, inside, net, spec, via, world};
@@ -92,4 +94,70 @@ fn many_paths_of_a_prefix_cost_as_much_as_there_are() {
     }
     assert!(calls >= 5, "{calls} calls to remove 16 times 1024 paths");
     assert_eq!(world.rib.summary().paths, [0, 0]);
+}
+
+/// As above for those that are sent all of them, and what is told of them.
+#[test]
+fn many_paths_of_a_prefix_go_out_and_are_told_of_at_the_same_cost() {
+    let mut world = world();
+    let takes = |number| PeerSpec {
+        add_path_send: [Some(SendPaths::All), None],
+        ..spec(number, SessionKind::InternalClient)
+    };
+    let one = [net(NET)];
+    let from = [1, 2, 3, 4].map(|n| world.up(giver(n)));
+    let takers = [5, 6].map(|n| world.up(takes(n)));
+    for round in 0..3 {
+        for id in 0..4000 {
+            let n = (id % 4) as usize;
+            let mut attrs = via(65101 + n as u32, 1);
+            // Each its own attributes, so that each has a frame of its own.
+            attrs.set_med(Some(10_000 * round + id));
+            world.announce_beside(from[n], PathId(id), &one, &attrs);
+        }
+        world.settle();
+        for taker in takers {
+            assert_eq!(world.remotes[&taker.0].table.len(), 4000);
+        }
+    }
+    // Its list is no more the one that it was.
+    let late = world.up(takes(7));
+    world.settle();
+    assert_eq!(world.remotes[&late.0].table.len(), 4000);
+    let story = world.rib.explain(one[0]).unwrap();
+    assert_eq!(story.paths.len(), 4000);
+    // The givers are sent the best one, which is one's own.
+    assert_eq!(story.advertised_to.len(), 3 * 4000 + 3);
+    // The least MED of a neighbour AS beats the others of it.
+    let least = |n: u32| (from[n as usize], Some(PathId(n)));
+    for path in &story.paths {
+        if path.fate == PathFate::Lost(Step::Med) {
+            let n = path.path_id.unwrap().0 % 4;
+            assert_eq!(path.beaten_by, Some(least(n)));
+        }
+    }
+    let proposal = Proposal {
+        specs: vec![(takers[0], spec(5, SessionKind::InternalClient))],
+        gone: vec![from[3]],
+        originated: Vec::new(),
+        withdrawn: Vec::new(),
+        aggregates: Vec::new(),
+        config: config(),
+    };
+    let mut run = world.rib.dry_run(proposal);
+    while world.rib.count(&mut run, 64) {}
+    let result = run.result();
+    let of = |id: PeerId| {
+        result
+            .peers
+            .iter()
+            .find(|(peer, ..)| *peer == id)
+            .unwrap()
+            .2
+    };
+    assert_eq!(of(late).withdrawn, 1000);
+    from.into_iter().for_each(|id| world.down(id));
+    world.settle();
+    let empty = |id: &PeerId| world.remotes[&id.0].table.is_empty();
+    assert!(takers.iter().chain([&late]).all(empty));
 }

@@ -10,7 +10,6 @@ use ipnet::IpNet;
 
 use crate::draw::Lot;
 use crate::rules::{external, inside, spec, via, world};
-use crate::world::World;
 
 /// Far less than the routes of a test take.
 const BACKLOG: usize = 20_000;
