@@ -147,7 +147,18 @@ fn check(text: &str) -> [Result<String, String>; 2] {
         run(&[&godwit.to_string_lossy(), "config", "check", &file]),
         // A sound file would make it run: only for those with errors.
         if text.contains("bad") {
-            run(&["timeout", "10", &godwitd.to_string_lossy(), "-c", &file])
+            let state = dir.path().join("state");
+            let state = state.to_string_lossy();
+            let godwitd = godwitd.to_string_lossy();
+            run(&[
+                "timeout",
+                "10",
+                &godwitd,
+                "-c",
+                &file,
+                "--state-dir",
+                &state,
+            ])
         } else {
             Ok(String::new())
         },
