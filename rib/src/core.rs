@@ -168,6 +168,7 @@ impl Core {
                 let counts = self.peers.counts(new.peer);
                 counts.received[family] += 1;
                 counts.prefixes[family] += u64::from(place.siblings == 0);
+                counts.came(family, new.epoch);
                 if new.accepted() {
                     self.touch(mark, id);
                 }
@@ -179,6 +180,11 @@ impl Core {
     /// the references to both blocks.
     pub fn replace_path(&mut self, mark: Mark, id: u32, new: Path) {
         let old = *self.paths.at(id);
+        if old.epoch != new.epoch {
+            let counts = self.peers.counts(new.peer);
+            counts.went(mark.family().index(), old.epoch);
+            counts.came(mark.family().index(), new.epoch);
+        }
         if old.attr_in == new.attr_in && old.attr == new.attr && old.flags == new.flags {
             self.paths.at_mut(id).epoch = new.epoch;
             self.attrs.release(new.attr_in);
@@ -252,7 +258,9 @@ impl Core {
         self.end_path(mark, &path);
         self.paths.release(id);
         self.path_count[family] -= 1;
-        self.peers.counts(peer).received[family] -= 1;
+        let counts = self.peers.counts(peer);
+        counts.received[family] -= 1;
+        counts.went(family, path.epoch);
     }
 
     fn begin_path(&mut self, mark: Mark, path: &Path) {

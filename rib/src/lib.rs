@@ -19,6 +19,7 @@ mod explain;
 mod export;
 pub mod fib;
 mod fibview;
+mod graceful;
 mod group;
 mod import;
 mod index;

@@ -121,8 +121,8 @@ pub struct Path {
     /// The next path of the destination, or of the free list.
     pub next: u32,
     pub peer: PeerId,
-    /// How often the peer had begun to refresh the family when it came
-    /// (RFC 7313): fewer times than by now, and it is stale.
+    /// How often the peer had begun to refresh the family (RFC 7313), or to
+    /// restart (RFC 4724), when it came: fewer times than by now, and it is stale.
     pub epoch: u8,
     pub flags: u8,
     pub attr_in: AttrId,

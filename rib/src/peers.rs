@@ -46,6 +46,27 @@ pub struct Counts {
     pub best: [u64; 2],
     /// Announcements beyond [`MAX_SIBLINGS`](crate::core::MAX_SIBLINGS).
     pub refused: [u64; 2],
+    /// Of those received, what is of the epoch that the peer is in; the others
+    /// are stale.
+    pub fresh: [u64; 2],
+    /// The same as [`Refreshes::epoch`], at hand.
+    epoch: [u8; 2],
+}
+
+impl Counts {
+    pub fn stale(&self, family: usize) -> u64 {
+        self.received[family] - self.fresh[family]
+    }
+
+    /// A path of this epoch came.
+    pub fn came(&mut self, family: usize, epoch: u8) {
+        self.fresh[family] += u64::from(epoch == self.epoch[family]);
+    }
+
+    /// A path of this epoch went.
+    pub fn went(&mut self, family: usize, epoch: u8) {
+        self.fresh[family] -= u64::from(epoch == self.epoch[family]);
+    }
 }
 
 /// A peer, from up until its last path is gone.
@@ -54,6 +75,8 @@ pub struct Peer {
     pub spec: PeerSpec,
     /// False from down until gone.
     pub up: bool,
+    /// It has no session, and what it announced stays (RFC 4724 §4.2).
+    pub away: bool,
     pub import: [ClassId; 2],
     pub member: Member,
     /// By family.
@@ -78,6 +101,9 @@ pub struct Refreshes {
     expected: u8,
     /// It has begun one and not ended it.
     pub under_way: bool,
+    /// What was begun is not a refresh but its graceful restart: it ends with
+    /// its End-of-RIB (RFC 4724 §4.2).
+    pub restarting: bool,
     /// It has sent its End-of-RIB (RFC 4724 §2).
     pub end_of_rib: bool,
 }
@@ -91,14 +117,16 @@ pub struct Missed {
 
 impl Refreshes {
     /// All that there is becomes stale, also where a refresh is under way.
-    pub fn begin(&mut self) {
+    /// False: so many, and no sweep between them, that those which it has
+    /// announced since the last count as fresh.
+    fn begin(&mut self) -> bool {
         self.under_way = true;
         let next = self.epoch.wrapping_add(1);
-        // So many, and no sweep between them: those that it has announced since
-        // the last count as fresh.
-        if next != self.oldest {
+        let can = next != self.oldest;
+        if can {
             self.epoch = next;
         }
+        can
     }
 
     /// False: none was under way.
@@ -218,7 +246,26 @@ impl Peers {
         !self.briefs.at(path.peer).up || path.epoch != epoch
     }
 
-    /// The peer, if its session is up.
+    /// All that the peer announced of a family becomes stale, see
+    /// [`Refreshes::end`]. False: there were too many beginnings without a sweep
+    /// between them.
+    pub fn begin_refresh(&mut self, id: PeerId, family: usize) -> bool {
+        let Some(peer) = self.at_mut(id) else {
+            return false;
+        };
+        let refreshes = &mut peer.refreshes[family];
+        let begun = refreshes.begin();
+        let epoch = refreshes.epoch;
+        if begun {
+            let counts = self.counts(id);
+            counts.epoch[family] = epoch;
+            counts.fresh[family] = 0;
+        }
+        begun
+    }
+
+    /// The peer, if its routes count: its session is up, or it is away and they
+    /// are kept.
     pub fn up(&self, id: PeerId) -> Option<&Peer> {
         self.at(id).filter(|peer| peer.up)
     }
@@ -259,9 +306,9 @@ mod tests {
     fn what_a_refresh_missed_is_all_of_before_and_nothing_of_since() {
         let mut refreshes = Refreshes::default();
         assert!(!refreshes.end(), "an end without a beginning");
-        refreshes.begin();
+        assert!(refreshes.begin());
         // Again before the end: what came between the two is stale as well.
-        refreshes.begin();
+        assert!(refreshes.begin());
         assert!(refreshes.end());
         let missed = refreshes.missed();
         assert_eq!([0, 1, 2].map(|e| missed.includes(e)), [true, true, false]);
@@ -280,9 +327,8 @@ mod tests {
     #[test]
     fn a_peer_that_only_begins_does_not_turn_old_paths_fresh() {
         let mut refreshes = Refreshes::default();
-        for _ in 0..1000 {
-            refreshes.begin();
-        }
+        let begun = (0..1000).filter(|_| refreshes.begin()).count();
+        assert_eq!(begun, 255);
         assert_ne!(refreshes.epoch, 0);
         refreshes.end();
         assert!(refreshes.missed().includes(0));

@@ -109,7 +109,7 @@ impl Rib {
         self.redecide = Some(Mark::FIRST);
     }
 
-    fn watch_paths(&mut self) {
+    pub(crate) fn watch_paths(&mut self) {
         let config = &self.core.config;
         let multipath = config.max_paths_external.max(config.max_paths_internal) > 1;
         self.core.watch_paths =
@@ -123,6 +123,7 @@ impl Rib {
         let id = self.core.peers.insert(Peer {
             spec,
             up: true,
+            away: false,
             import,
             member: Member::default(),
             refreshes: Default::default(),
@@ -149,7 +150,7 @@ impl Rib {
         self.sweep.request(id, Task::REMOVE);
     }
 
-    fn own_addresses(&mut self) {
+    pub(crate) fn own_addresses(&mut self) {
         let mut own: HashSet<IpAddr> = HashSet::new();
         for (_, peer) in self.core.peers.iter().filter(|(_, peer)| peer.up) {
             let next_hops = peer.spec.own_next_hop.iter().flatten();
@@ -185,15 +186,7 @@ impl Rib {
         let old = std::mem::replace(&mut peer.spec, spec);
         let import = Family::ALL.map(|family| self.imports.join(&peer.spec, family));
         let was = std::mem::replace(&mut peer.import, import);
-        let same_source = peer.spec
-            == PeerSpec {
-                import: peer.spec.import.clone(),
-                export: peer.spec.export.clone(),
-                limit_in: peer.spec.limit_in,
-                limit_out: peer.spec.limit_out,
-                add_path_send: peer.spec.add_path_send,
-                ..old
-            };
+        let same_source = peer.spec.is_same_source(old);
         if was != import {
             peer.unjudged = true;
             self.sweep.request(id, Task::REIMPORT);
@@ -264,6 +257,7 @@ impl Rib {
         let link = peer.spec.link;
         if let Some(family) = update.end_of_rib() {
             peer.refreshes[family.index()].end_of_rib = true;
+            self.restart_end(id, family);
             self.core.events.push_back(RibEvent::EndOfRib(id, family));
             return;
         }
@@ -399,12 +393,12 @@ impl Rib {
     /// those that it has not by the [end](Rib::refresh_end) go then. Until
     /// then they are used as before.
     pub fn refresh_begin(&mut self, id: PeerId, family: Family) {
-        if let Some(peer) = self.core.peers.at_mut(id).filter(|peer| peer.up) {
-            let refreshes = &mut peer.refreshes[family.index()];
+        if let Some(peer) = self.core.peers.up(id) {
+            let refreshes = &peer.refreshes[family.index()];
             // RFC 7313 §4: between the beginning and the End-of-RIB of a peer
             // that sends one, a refresh is not to be believed.
             if refreshes.end_of_rib || !peer.spec.sends_end_of_rib {
-                refreshes.begin();
+                self.core.peers.begin_refresh(id, family.index());
             }
         }
     }
@@ -515,7 +509,11 @@ impl Rib {
             advertised: [advertised(0), advertised(1)],
             over_limit: counts.over_limit,
             dropped: [0, 1].map(|f| peer.map_or(0, |peer| peer.standing_in[f].dropped)),
-            refreshing: [0, 1].map(|f| peer.is_some_and(|peer| peer.refreshes[f].under_way)),
+            refreshing: [0, 1].map(|f| {
+                let refreshes = peer.map(|peer| &peer.refreshes[f]);
+                refreshes.is_some_and(|r| r.under_way && !r.restarting)
+            }),
+            stale: [0, 1].map(|f| counts.stale(f)),
         }
     }
 
@@ -528,7 +526,9 @@ impl Rib {
             paths: self.core.path_count,
             attribute_sets: self.core.attrs.len() as u64,
             next_hops: self.core.attrs.next_hops.len() as u64,
-            peers: self.core.peers.iter().filter(|(_, peer)| peer.up).count() as u64,
+            peers: (self.core.peers.iter())
+                .filter(|(_, peer)| peer.up && !peer.away)
+                .count() as u64,
             update_groups: self.groups.len() as u64,
         }
     }

@@ -85,7 +85,7 @@ pub struct RouteEntry {
     /// The errno with which the kernel refused.
     pub install_error: Option<i32>,
     /// Of a peer that is gone, about to be removed; or of one that is
-    /// refreshing the family and has not announced it again yet.
+    /// refreshing the family, or restarting, and has not announced it again yet.
     pub stale: bool,
 }
 
@@ -211,6 +211,9 @@ pub struct PeerCounters {
     pub dropped: [u64; Family::COUNT],
     /// It has begun to announce all anew and is not through (RFC 7313).
     pub refreshing: [bool; Family::COUNT],
+    /// Paths that it has not announced again since it began to, or since its
+    /// session ended, if they are kept (RFC 4724 §4.2).
+    pub stale: [u64; Family::COUNT],
     /// Paths that were not kept, because there were more than a peer may have of
     /// one prefix; since its session is up.
     pub refused: [u64; Family::COUNT],

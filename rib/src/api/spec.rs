@@ -134,6 +134,38 @@ impl PeerSpec {
         }
     }
 
+    /// Whether others may be sent its routes as they were when it was `old`:
+    /// all is the same but what concerns the peer's own routes in and out.
+    pub(crate) fn is_same_source(&self, old: PeerSpec) -> bool {
+        *self
+            == PeerSpec {
+                import: self.import.clone(),
+                export: self.export.clone(),
+                limit_in: self.limit_in,
+                limit_out: self.limit_out,
+                add_path_send: self.add_path_send,
+                ..old
+            }
+    }
+
+    /// Whether a peer that was `old` is still who it was: its paths of then are
+    /// its own.
+    pub(crate) fn is_same_peer(&self, old: &PeerSpec) -> bool {
+        let who = |spec: &PeerSpec| {
+            let PeerSpec {
+                address,
+                link,
+                asn,
+                router_id,
+                local_asn,
+                kind,
+                ..
+            } = *spec;
+            (address, link, asn, router_id, local_asn, kind)
+        };
+        who(self) == who(old)
+    }
+
     /// The peer as policies see it.
     pub fn neighbour(&self) -> Arc<Neighbour> {
         Arc::new(Neighbour {

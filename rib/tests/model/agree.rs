@@ -6,7 +6,7 @@ use godwit_bgp::{Family, PathId};
 use godwit_rib::{Counted, PeerId, PrefixFilter, RouteQuery, RouteView, Verdict};
 use ipnet::IpNet;
 
-use crate::world::World;
+use crate::world::{Remote, World};
 
 impl World {
     /// What prefix limits keep out, by peer: to the naive RIB, as if it had not
@@ -82,9 +82,10 @@ impl World {
             peer.received.retain(|key, _| !out.contains(key));
         }
         for (id, peer) in &self.naive.peers {
-            let want = naive.view(*id);
-            let remote = &self.remotes[id];
-            let have = remote.paths();
+            // One that is away is sent nothing.
+            let remote = self.remotes.get(id);
+            let want = remote.map(|_| naive.view(*id)).unwrap_or_default();
+            let have = remote.map(Remote::paths).unwrap_or_default();
             if want != have {
                 let nets: BTreeSet<_> = want.keys().chain(have.keys()).collect();
                 for net in nets {
@@ -116,11 +117,14 @@ impl World {
             });
             let accepted = count(&mut accepted.map(|(net, _)| *net));
             assert_eq!(counters.accepted, accepted, "{when}: accepted of {id}");
-            let advertised = count(&mut remote.table.keys().map(|(net, _)| *net));
-            assert_eq!(counters.advertised, advertised, "{when}: to {id}");
+            let stale = [0, 1].map(|f| self.stale.get(&(*id, f)).map_or(0, BTreeSet::len) as u64);
+            assert_eq!(counters.stale, stale, "{when}: stale of {id}");
             let is_best = |net: &IpNet| naive.best_of(*net) == Some(Some(*id));
             let best = count(&mut nets.iter().copied().filter(is_best));
             assert_eq!(counters.best, best, "{when}: best of {id}");
+            let Some(remote) = remote else { continue };
+            let advertised = count(&mut remote.table.keys().map(|(net, _)| *net));
+            assert_eq!(counters.advertised, advertised, "{when}: to {id}");
             for family in Family::ALL {
                 let once = usize::from(peer.spec.families[family.index()]);
                 let ends = remote.ends_of_rib[family.index()];

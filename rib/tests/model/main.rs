@@ -8,6 +8,7 @@ mod agree;
 mod draw;
 mod dryrun;
 mod fair;
+mod graceful;
 mod graves;
 mod groups;
 mod limits;

@@ -34,6 +34,8 @@ pub struct Run {
     nets: Vec<IpNet>,
     /// By number of the peer's address.
     up: Vec<Option<PeerId>>,
+    /// Those of which routes are kept.
+    away: Vec<Option<PeerId>>,
 }
 
 impl Run {
@@ -60,6 +62,7 @@ impl Run {
             world,
             nets: draw::prefixes(),
             up: vec![None; PEERS as usize],
+            away: vec![None; PEERS as usize],
         }
     }
 
@@ -74,13 +77,38 @@ impl Run {
             world,
             nets,
             up,
+            away,
         } = self;
         match lot.below(100) {
             0..=6 => {
                 let number = lot.below(PEERS) as usize;
-                match up[number].take() {
-                    Some(id) => world.down(id),
-                    None => up[number] = Some(world.up(draw::spec(lot, number as u8))),
+                match (up[number].take(), away[number].take()) {
+                    (Some(id), _) if lot.one_in(2) => {
+                        let keep = [!lot.one_in(4), !lot.one_in(4)];
+                        world.away(id, keep);
+                        away[number] = (keep != [false; 2]).then_some(id);
+                    }
+                    (None, Some(id)) if !lot.one_in(4) => {
+                        let keep = [!lot.one_in(4), !lot.one_in(4)];
+                        let new = draw::spec(lot, number as u8);
+                        let same = world.naive.peers[&id.0].spec.clone();
+                        let spec = match lot.below(4) {
+                            0 => new,
+                            1 => PeerSpec {
+                                import: new.import,
+                                export: new.export,
+                                families: new.families,
+                                own_next_hop: new.own_next_hop,
+                                ..same
+                            },
+                            _ => same,
+                        };
+                        up[number] = Some(world.back(id, spec, keep));
+                    }
+                    (Some(id), _) | (None, Some(id)) => world.down(id),
+                    (None, None) => {
+                        up[number] = Some(world.up(draw::spec(lot, number as u8)));
+                    }
                 }
             }
             7..=10 => {
@@ -177,8 +205,10 @@ impl Run {
             }
             69..=70 => world.refresh(id, family),
             71 => world.refresh_begin(id, family),
-            72..=73 => world.refresh_end(id, family),
-            74..=80 => {
+            72 => world.refresh_end(id, family),
+            73 => world.end_of_rib(id, family),
+            74 => world.stale_over(id, family),
+            75..=80 => {
                 world.events();
                 if world.ready.contains(&id) {
                     world.poll(id, lot.below(200) as usize);
@@ -212,7 +242,8 @@ fn run(seed: u64, steps: usize) {
         run.world.settle();
         run.world.compare(&format!("seed {seed}, round {round}"));
     }
-    for id in run.up.iter_mut().filter_map(Option::take) {
+    let all = run.up.iter_mut().chain(&mut run.away);
+    for id in all.filter_map(Option::take) {
         run.world.down(id);
     }
     run.world.aggregate(Vec::new());

@@ -48,7 +48,9 @@ pub struct World {
     /// What was said of prefix limits.
     pub limits: Vec<(PeerId, LimitNews)>,
     /// By peer and family: what it has not announced again since it began to.
-    stale: BTreeMap<(u16, usize), BTreeSet<(IpNet, PathId)>>,
+    pub stale: BTreeMap<(u16, usize), BTreeSet<(IpNet, PathId)>>,
+    /// Families whose End-of-RIB, or its time-out, ends a graceful restart.
+    restarting: BTreeMap<u16, [bool; 2]>,
     pub now: Duration,
 }
 
@@ -74,6 +76,7 @@ impl World {
             tap,
             tapped: BTreeSet::new(),
             stale: BTreeMap::new(),
+            restarting: BTreeMap::new(),
             limits: Vec::new(),
             now: Duration::ZERO,
         }
@@ -91,10 +94,69 @@ impl World {
 
     pub fn down(&mut self, id: PeerId) {
         self.rib.peer_down(id);
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: PeerId) {
         self.naive.peers.remove(&id.0);
         self.remotes.remove(&id.0);
         self.ready.remove(&id);
         self.stale.retain(|(peer, _), _| *peer != id.0);
+        self.restarting.remove(&id.0);
+    }
+
+    /// A session ends whose peer may be back; of the families in `keep` its
+    /// routes stay, but for those that it had to announce again and had not.
+    pub fn away(&mut self, id: PeerId, keep: [bool; 2]) {
+        if keep == [false; 2] {
+            self.rib.peer_away(id, keep);
+            return self.forget(id);
+        }
+        self.rib.peer_away(id, keep);
+        self.remotes.remove(&id.0);
+        self.ready.remove(&id);
+        for family in Family::ALL {
+            self.sweep(id, family);
+            self.begin(id, family);
+            if !keep[family.index()] {
+                self.sweep(id, family);
+            }
+        }
+        self.restarting.insert(id.0, keep);
+    }
+
+    /// It is back, as this one; of the families in `keep` what was stale stays.
+    pub fn back(&mut self, id: PeerId, spec: PeerSpec, keep: [bool; 2]) -> PeerId {
+        let new = self.rib.peer_back(id, spec.clone(), keep, self.now);
+        if new != id {
+            self.forget(id);
+            let received = BTreeMap::new();
+            self.naive.peers.insert(new.0, NaivePeer { spec, received });
+        } else {
+            for family in Family::ALL {
+                let f = family.index();
+                if !(keep[f] && spec.families[f]) {
+                    self.restart_end(id, family);
+                }
+            }
+            self.naive.peers.get_mut(&id.0).unwrap().spec = spec;
+        }
+        self.gone.remove(&new);
+        self.remotes.insert(new.0, Remote::default());
+        new
+    }
+
+    /// The time is over in which a peer that is back could have announced all.
+    pub fn stale_over(&mut self, id: PeerId, family: Family) {
+        self.rib.stale_over(id, family);
+        self.restart_end(id, family);
+    }
+
+    fn restart_end(&mut self, id: PeerId, family: Family) {
+        let restarting = self.restarting.get_mut(&id.0);
+        if restarting.is_some_and(|r| std::mem::take(&mut r[family.index()])) {
+            self.sweep(id, family);
+        }
     }
 
     fn send(&mut self, id: PeerId, frames: BytesMut) {
@@ -165,6 +227,7 @@ impl World {
         let mut frames = BytesMut::new();
         UpdateEncoder::new(spec.max_message, spec.as4).end_of_rib(family, &mut frames);
         self.send(id, frames);
+        self.restart_end(id, family);
     }
 
     fn fresh(&mut self, id: PeerId, keys: &[(IpNet, PathId)]) {
@@ -179,6 +242,10 @@ impl World {
     /// The peer begins to announce a family anew (RFC 7313).
     pub fn refresh_begin(&mut self, id: PeerId, family: Family) {
         self.rib.refresh_begin(id, family);
+        self.begin(id, family);
+    }
+
+    fn begin(&mut self, id: PeerId, family: Family) {
         let nets = self.naive.peers[&id.0].received.keys().copied();
         let stale = nets.filter(|(net, _)| Family::of(&net.addr()) == family);
         self.stale.insert((id.0, family.index()), stale.collect());
@@ -186,6 +253,11 @@ impl World {
 
     pub fn refresh_end(&mut self, id: PeerId, family: Family) {
         self.rib.refresh_end(id, family);
+        self.sweep(id, family);
+    }
+
+    /// What was to be announced again and was not goes.
+    fn sweep(&mut self, id: PeerId, family: Family) {
         let stale = self.stale.remove(&(id.0, family.index()));
         let received = &mut self.naive.peers.get_mut(&id.0).unwrap().received;
         for key in stale.into_iter().flatten() {
