@@ -158,6 +158,9 @@ pub struct SessionConfig {
     /// How long routes that a peer began to refresh and did not announce again
     /// are kept where its end of refresh does not come (RFC 7313 §4).
     pub refresh_hold: Duration,
+    /// How long routes of a peer that restarts gracefully are kept at most, from
+    /// the end of its session on (RFC 4724 §4.2); `None`: they are not kept.
+    pub stale_time: Option<Duration>,
     /// CollisionDetectEstablishedState (RFC 4271 §8.1.1): also an
     /// Established connection may lose a collision.
     pub collide_established: bool,
@@ -183,6 +186,7 @@ impl SessionConfig {
             idle_hold_max: Duration::from_secs(60),
             open_hold: Duration::from_secs(240),
             refresh_hold: Duration::from_secs(360),
+            stale_time: None,
             collide_established: false,
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Ending {
     Send(Notification),
     Received(Notification),
     Closed(String),
+    /// As `Closed`, and nothing of the peer is to be kept.
+    Lost(String),
     /// Gives way to the peer's new one (RFC 4724 §5).
     Replaced,
 }
@@ -60,12 +62,13 @@ impl Session {
         let collision = match &ending {
             Ending::Send(n) | Ending::Received(n) => faults::is_collision(n),
             Ending::Replaced => true,
-            Ending::Closed(_) => false,
+            Ending::Closed(_) | Ending::Lost(_) => false,
         };
         if let Ending::Send(n) = &ending {
-            self.send(conn.id, MessageType::Notification, n.encode());
+            let bytes = conn.farewell(n).encode();
+            self.send(conn.id, MessageType::Notification, bytes);
         }
-        if !matches!(ending, Ending::Closed(_)) {
+        if !matches!(ending, Ending::Closed(_) | Ending::Lost(_)) {
             self.actions.push_back(Action::Close(conn.id));
         }
         // one of two connections too many is no error
@@ -84,7 +87,7 @@ impl Session {
         }
         let mut after = after;
         if state == State::Established {
-            self.left_established(ending, now);
+            self.left_established(&conn, ending, now);
         } else if collision && after != After::AsItIs {
             after = After::Retry;
         }
@@ -93,19 +96,21 @@ impl Session {
         }
     }
 
-    fn left_established(&mut self, ending: Ending, now: Duration) {
+    fn left_established(&mut self, conn: &Conn, ending: Ending, now: Duration) {
         let since = self.established_since.take().unwrap_or(now);
         if now.saturating_sub(since) >= self.config.idle_hold_max {
             self.failures = 0;
         }
         self.refresh_until = Default::default();
         self.counters.dropped += 1;
-        self.actions.push_back(Action::Down(match ending {
+        let kept = self.keep_stale(conn, &ending, now);
+        let reason = match ending {
             Ending::Send(n) => DownReason::Sent(n),
             Ending::Received(n) => DownReason::Received(n),
-            Ending::Closed(why) => DownReason::Closed(why),
+            Ending::Closed(why) | Ending::Lost(why) => DownReason::Closed(why),
             Ending::Replaced => DownReason::PeerRestarted,
-        }));
+        };
+        self.actions.push_back(Action::Down(reason, kept));
     }
 
     /// A peer that answers our capabilities with Unsupported Optional Parameter
@@ -167,7 +172,7 @@ impl Session {
         let (origin, notification, text) = match ending {
             Ending::Send(n) => (ErrorOrigin::Sent, Some(n.clone()), n.to_string()),
             Ending::Received(n) => (ErrorOrigin::Received, Some(n.clone()), n.to_string()),
-            Ending::Closed(why) => (ErrorOrigin::Transport, None, why.clone()),
+            Ending::Closed(why) | Ending::Lost(why) => (ErrorOrigin::Transport, None, why.clone()),
             Ending::Replaced => {
                 let text = DownReason::PeerRestarted.to_string();
                 (ErrorOrigin::Transport, None, text)

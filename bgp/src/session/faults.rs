@@ -69,11 +69,32 @@ pub(super) fn cease(subcode: u8, text: &str) -> Notification {
     if subcode != cease_code::HARD_RESET {
         return Notification::shutdown(subcode, text);
     }
-    let inner = Notification::shutdown(cease_code::ADMIN_RESET, text);
+    hard_reset(&Notification::shutdown(cease_code::ADMIN_RESET, text))
+}
+
+/// The same message within a hard reset (RFC 8538 §3.1).
+pub(super) fn hard_reset(inner: &Notification) -> Notification {
     let mut data = BytesMut::with_capacity(2 + inner.data.len());
     data.put_slice(&[inner.code, inner.subcode]);
     data.put_slice(&inner.data);
-    Notification::with_data(code::CEASE, subcode, data.freeze())
+    Notification::with_data(code::CEASE, cease_code::HARD_RESET, data.freeze())
+}
+
+pub(super) fn is_hard_reset(n: &Notification) -> bool {
+    (n.code, n.subcode) == (code::CEASE, cease_code::HARD_RESET)
+}
+
+/// Says that we don't want the session, rather than that it has failed: what we
+/// have of each other is not to outlive it (RFC 8538 §5).
+pub(super) fn is_final(n: &Notification) -> bool {
+    let final_ones = [
+        cease_code::MAX_PREFIXES,
+        cease_code::ADMIN_SHUTDOWN,
+        cease_code::PEER_DECONFIGURED,
+        cease_code::OUT_OF_RESOURCES,
+        cease_code::HARD_RESET,
+    ];
+    n.code == code::CEASE && final_ones.contains(&n.subcode)
 }
 
 pub(super) fn is_bad_peer_as(n: &Notification) -> bool {

@@ -11,6 +11,7 @@ use super::conn::{Conn, Phase};
 use super::counters::Counters;
 use super::ending::{After, Ending};
 use super::faults;
+use super::graceful::Stale;
 use super::io::{Action, ConnId, Direction, Input, SessionError, State, Waiting};
 use super::negotiate::Negotiated;
 use super::timers::{ConnTimers, back_off};
@@ -78,6 +79,8 @@ pub struct Session {
     pub(super) lone_collision: Option<Duration>,
     /// By when a refresh that the peer began has to end, by family.
     pub(super) refresh_until: [Option<Duration>; Family::COUNT],
+    /// Routes of the peer that are kept while it restarts.
+    pub(super) stale: Option<Stale>,
     pub(super) peer_open: Option<Open>,
     seen_state: State,
     state_since: Duration,
@@ -127,6 +130,7 @@ impl Session {
             connect_error: None,
             lone_collision: None,
             refresh_until: [None; Family::COUNT],
+            stale: None,
             peer_open: None,
             seen_state: State::Idle,
             state_since: now,
@@ -147,6 +151,7 @@ impl Session {
                 let cease = faults::cease(subcode, &message);
                 self.run = Run::Stopped;
                 self.end_all(&cease, After::Retry, now);
+                self.forget_stale();
             }
             Input::Reset { subcode, message } => {
                 if self.run != Run::Stopped {
@@ -187,6 +192,11 @@ impl Session {
                     self.end(at, Ending::Closed(why), after, now);
                 } else {
                     self.connect_failed(id, why, now);
+                }
+            }
+            Input::Unreachable(id, why) => {
+                if let Some(at) = self.find(id) {
+                    self.end(at, Ending::Lost(why), After::Hold, now);
                 }
             }
             Input::BadFrame(id, fault) => {
@@ -507,6 +517,7 @@ impl Session {
         }
         self.conn_timeouts(now);
         self.refresh_timeouts(now);
+        self.stale_timeout(now);
         self.settle(now);
     }
 
@@ -519,7 +530,12 @@ impl Session {
         };
         let conns = self.conns.iter().filter_map(|c| c.timers.next_deadline());
         let refreshes = self.refresh_until.into_iter().flatten();
-        own.into_iter().chain(conns).chain(refreshes).min()
+        let stale = self.stale.map(|stale| stale.until);
+        own.into_iter()
+            .chain(conns)
+            .chain(refreshes)
+            .chain(stale)
+            .min()
     }
 
     /// Makes the invariants hold again, and notes a change of state.

@@ -110,6 +110,9 @@ pub enum Input {
     /// Event 18 for one that did: end of stream, reset, time-out.
     /// Of an attempt it counts as `ConnectFailed`.
     Closed(ConnId, String),
+    /// The same, and the peer cannot be reached any more, nor can what it
+    /// announced: nothing of it is to be kept (RFC 4724).
+    Unreachable(ConnId, String),
     /// The byte stream cannot be split into frames (event 21): what
     /// [`split_frame`](crate::wire::split_frame) returned.
     BadFrame(ConnId, Notification),
@@ -141,10 +144,20 @@ pub enum Action {
     /// Give what was sent a short while to leave, then close; or abandon the
     /// attempt. The session knows nothing of this connection any more.
     Close(ConnId),
-    /// The session is Established on this connection.
-    Up(ConnId, Box<Negotiated>),
-    /// It no longer is. Follows every `Up` exactly once.
-    Down(DownReason),
+    /// The session is Established on this connection. Of the routes that the
+    /// last [`Down`](Action::Down) wanted kept, those of these families stay
+    /// until the peer's End-of-RIB, and then what it did not announce again goes;
+    /// the others go now (RFC 4724 §4.2).
+    Up(ConnId, Box<Negotiated>, [bool; Family::COUNT]),
+    /// It no longer is. Follows every `Up` exactly once. Routes of these families
+    /// are kept, as stale ones, but for those that were stale already; until
+    /// `Up` or [`StaleExpired`](Action::StaleExpired).
+    Down(DownReason, [bool; Family::COUNT]),
+    /// What is still stale of these families goes: the peer was not back in its
+    /// Restart Time, or not through in
+    /// [`stale_time`](super::SessionConfig::stale_time); or it is not waited for
+    /// any more. After all that came before.
+    StaleExpired([bool; Family::COUNT]),
     /// The peer asks for our routes again (RFC 2918). Only while up, and only
     /// for a family that was negotiated.
     Refresh(Family),

@@ -31,7 +31,12 @@ impl Session {
             here.timers.heard(now);
             let Frame { kind, body } = frame;
             match decode_update(body.clone(), negotiated.decode_context()) {
-                Ok(update) => return Some(Event::Update(update)),
+                Ok(update) => {
+                    if let Some(family) = update.end_of_rib() {
+                        self.stale_ended(family);
+                    }
+                    return Some(Event::Update(update));
+                }
                 Err(fault) => self.bad_message(at, &Frame { kind, body }, fault, now),
             }
         } else if frame.kind == MessageType::RouteRefresh
@@ -64,7 +69,8 @@ impl Session {
                     });
                     let why = "malformed NOTIFICATION received".to_owned();
                     let id = self.conns.get(at).map(|c| c.id);
-                    self.end(at, Ending::Closed(why), After::Hold, now);
+                    // It was a NOTIFICATION, and might have been a hard reset.
+                    self.end(at, Ending::Lost(why), After::Hold, now);
                     self.actions.extend(id.map(Action::Close));
                 }
             },
@@ -244,7 +250,9 @@ impl Session {
         conn.phase = Phase::Established(negotiated.clone());
         self.counters.established += 1;
         self.established_since = Some(now);
-        self.actions.push_back(Action::Up(conn.id, negotiated));
+        let id = conn.id;
+        let kept = self.stale_back(&negotiated);
+        self.actions.push_back(Action::Up(id, negotiated, kept));
     }
 
     pub(super) fn conn_timeouts(&mut self, now: Duration) {

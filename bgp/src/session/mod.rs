@@ -20,7 +20,7 @@
 //! | 13 IdleHoldTimer | after errors; doubles, see [`SessionConfig::idle_hold`] |
 //! | 14 TcpConnection_Valid, 15 Tcp_CR_Invalid | the caller's: it accepts for configured addresses only |
 //! | 16 Tcp_CR_Acked, 17 TcpConnectionConfirmed | [`Input::Connected`], [`Input::Accepted`] |
-//! | 18 TcpConnectionFails | [`Input::ConnectFailed`], [`Input::Closed`] |
+//! | 18 TcpConnectionFails | [`Input::ConnectFailed`], [`Input::Closed`], [`Input::Unreachable`] |
 //! | 19 BGPOpen, 22 BGPOpenMsgErr | [`Session::handle_frame`], by negotiation |
 //! | 21 BGPHeaderErr | [`Input::BadFrame`] |
 //! | 23 OpenCollisionDump | within the session, which holds both connections |
@@ -65,6 +65,7 @@ mod counters;
 mod ending;
 mod faults;
 mod fsm;
+mod graceful;
 mod io;
 mod messages;
 mod negotiate;
@@ -76,6 +77,7 @@ mod tests;
 pub use config::{AddPath, Capabilities, GracefulRestart, RemoteAs, SessionConfig};
 pub use counters::{Counters, MessageCounts};
 pub use fsm::Session;
+pub use graceful::Stale;
 pub use io::{
     Action, ConnId, Direction, DownReason, ErrorOrigin, Event, Input, SessionError, State, Waiting,
 };

@@ -85,6 +85,21 @@ impl Negotiated {
         self.families.get(family.index()).copied().unwrap_or(false)
     }
 
+    /// Does a NOTIFICATION end the session as a lost connection does, unless it
+    /// is a hard reset (RFC 8538 §3)? Where both sides say so.
+    pub(super) fn notification_is_graceful(&self) -> bool {
+        self.graceful_restart.is_some_and(|gr| gr.notification)
+            && self.local.capabilities.iter().any(|c| {
+                matches!(
+                    c,
+                    Capability::GracefulRestart {
+                        notification: true,
+                        ..
+                    }
+                )
+            })
+    }
+
     /// Did the peer promise to keep forwarding anything over a restart?
     pub(super) fn peer_restarts_gracefully(&self) -> bool {
         self.graceful_restart

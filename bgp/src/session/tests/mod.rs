@@ -7,6 +7,7 @@
 
 mod collision;
 mod errors;
+mod graceful;
 mod negotiation;
 mod pair;
 mod random;
@@ -223,7 +224,7 @@ fn downs(actions: &[Action]) -> Vec<DownReason> {
     actions
         .iter()
         .filter_map(|a| match a {
-            Action::Down(reason) => Some(reason.clone()),
+            Action::Down(reason, _) => Some(reason.clone()),
             _ => None,
         })
         .collect()

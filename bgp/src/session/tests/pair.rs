@@ -381,18 +381,20 @@ impl Pair {
                     self.transmit(link, 1 - side, Happening::Fin);
                 }
             }
-            Action::Up(conn, _) => {
+            Action::Up(conn, ..) => {
                 let here = &mut self.sides[side];
                 assert!(here.up.is_none(), "up twice");
                 here.up = Some(here.links[&conn]);
                 here.ups += 1;
             }
-            Action::Down(reason) => {
+            Action::Down(reason, _) => {
                 let here = &mut self.sides[side];
                 assert!(here.up.take().is_some(), "down without up");
                 here.reasons.push(reason);
             }
             Action::Refresh(_) | Action::RefreshExpired(_) | Action::BadMessage { .. } => {}
+            // Its peer is never expected back.
+            Action::StaleExpired(_) => panic!("nothing was kept"),
             Action::Report(error) => self.sides[side].reports.push(error),
         }
     }

@@ -153,7 +153,9 @@ fn open_confirm_takes_keepalive_and_is_up() {
     lone.now = secs(3);
     lone.frame(conn, keepalive());
     let actions = lone.actions();
-    assert!(matches!(&actions[..], [Action::Up(c, n)] if *c == conn && n.remote_asn == Asn(65002)));
+    assert!(
+        matches!(&actions[..], [Action::Up(c, n, _)] if *c == conn && n.remote_asn == Asn(65002))
+    );
     assert_eq!(lone.state(), State::Established);
     assert_eq!(lone.session.established_since(), Some(secs(3)));
     assert_eq!(lone.session.state_since(), secs(3));
