@@ -58,6 +58,10 @@ pub struct PeerStatus {
     pub session: Option<SessionStatus>,
     /// The BFD session that watches the path, where the settings want one.
     pub(crate) bfd: Option<(bfd::Key, bfd::View)>,
+    /// Routes of it that are kept while it restarts (RFC 4724).
+    pub stale: Option<StaleStatus>,
+    /// Where they are, while it has no session.
+    pub(crate) away: Option<Arc<Port>>,
     /// Only while not Established: what the session waits for, and until when
     /// at the longest.
     pub waiting: Option<(Waiting, Option<SystemTime>)>,
@@ -132,6 +136,28 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Excess { key, family, max } = self;
         write!(f, "past its {key} of {max} {family} prefixes")
+    }
+}
+
+/// Routes of a peer that restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleStatus {
+    /// By [`Family::index`]: of which some may be stale.
+    pub families: [bool; Family::COUNT],
+    /// The peer is back, and its End-of-RIB awaited; else it is awaited itself.
+    pub back: bool,
+    /// When they go, unless it comes.
+    pub until: SystemTime,
+}
+
+impl PeerStatus {
+    /// The peer's number in the RIB, the key of route queries; none where the
+    /// RIB has nothing of it.
+    pub fn rib_id(&self) -> Option<PeerId> {
+        match (&self.session, &self.away) {
+            (Some(session), _) => session.rib_id(),
+            (None, away) => away.as_ref()?.id(),
+        }
     }
 }
 

@@ -142,6 +142,13 @@ pub struct Add {
     /// How long stale routes stay where it does not end a refresh (RFC 7313).
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     refresh_timeout: Option<Duration>,
+    /// Whether its routes are kept while it restarts (RFC 4724); they are,
+    /// unless told otherwise.
+    #[arg(long, value_name = "BOOL")]
+    graceful_restart: Option<bool>,
+    /// How long at most.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    stale_time: Option<Duration>,
     #[arg(long, value_name = "ADDRESS")]
     local_address: Option<String>,
     #[arg(long)]
@@ -366,6 +373,8 @@ fn spec(add: &Add) -> Result<PeerSpec, Failure> {
         keepalive: span("keepalive", add.keepalive)?,
         connect_retry: span("connect-retry", add.connect_retry)?,
         refresh_timeout: span("refresh-timeout", add.refresh_timeout)?,
+        graceful_restart: add.graceful_restart,
+        stale_time: span("stale-time", add.stale_time)?,
         send_hold_time: span("send-hold-time", add.send_hold_time)?,
         local_address: add.local_address.clone().unwrap_or_default(),
         port: add.port.map(u32::from),

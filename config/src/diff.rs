@@ -168,6 +168,8 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
         connect_retry,
         send_hold_time,
         refresh_timeout,
+        graceful_restart,
+        stale_time,
         passive,
         port,
         local_address,
@@ -376,6 +378,12 @@ fn compare(old: &PeerConfig, new: &PeerConfig) -> Compared<Effect> {
             *refresh_timeout != new.refresh_timeout,
             Effect::InPlace,
         ),
+        (
+            "graceful-restart",
+            *graceful_restart != new.graceful_restart,
+            Effect::Restart,
+        ),
+        ("stale-time", *stale_time != new.stale_time, Effect::InPlace),
         ("limit", *limit != new.limit, Effect::NextConnection),
     ]
 }

@@ -148,6 +148,10 @@ pub struct PeerConfig {
     pub send_hold_time: Option<Duration>,
     /// Of an enhanced refresh that the peer does not end (RFC 7313 §4).
     pub refresh_timeout: Duration,
+    /// RFC 4724: a peer's routes may outlive its session.
+    pub graceful_restart: bool,
+    /// How long at most.
+    pub stale_time: Duration,
     /// Never connects, only accepts. Always set on a range.
     pub passive: bool,
     /// Where to connect to.

@@ -29,6 +29,8 @@ pub struct PeerSettings {
     pub keepalive: Option<Duration>,
     pub connect_retry: Option<Duration>,
     pub refresh_timeout: Option<Duration>,
+    pub graceful_restart: Option<bool>,
+    pub stale_time: Option<Duration>,
     pub send_hold_time: Option<Duration>,
     pub passive: Option<bool>,
     pub port: Option<u16>,
@@ -88,6 +90,7 @@ pub struct KeySpans {
 const HOLD_TIME: Duration = Duration::from_secs(90);
 const CONNECT_RETRY: Duration = Duration::from_secs(10);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(360);
+const STALE_TIME: Duration = Duration::from_secs(360);
 const PORT: u16 = 179;
 const LIMIT: u32 = 1000;
 
@@ -318,6 +321,8 @@ impl Resolver<'_> {
             refresh_timeout: merged
                 .take(|s| &s.refresh_timeout)
                 .unwrap_or(REFRESH_TIMEOUT),
+            graceful_restart: merged.take(|s| &s.graceful_restart).unwrap_or(true),
+            stale_time: merged.take(|s| &s.stale_time).unwrap_or(STALE_TIME),
             passive: matches!(key, PeerKey::Range(_))
                 || merged.take(|s| &s.passive).unwrap_or(false),
             port: merged.take(|s| &s.port).unwrap_or(PORT),

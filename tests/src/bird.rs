@@ -25,13 +25,20 @@ impl Bird {
         require("bird", "bird2");
         host.write("bird.conf", config);
         let control = host.dir().join("bird.ctl");
-        let process = launch(host, &control);
+        let process = launch(host, &control, &[]);
         Bird {
             host: host.clone(),
             spec: RouterSpec::default(),
             control,
             process,
         }
+    }
+
+    /// Starts it again after it was killed, told to recover (RFC 4724): it says
+    /// that it went on forwarding.
+    pub fn recover(&mut self) {
+        let _ = std::fs::remove_file(&self.control);
+        self.process = launch(&self.host, &self.control, &["-R"]);
     }
 
     /// A line of `birdc`.
@@ -86,7 +93,7 @@ impl Router for Bird {
         require("bird", "bird2");
         host.write("bird.conf", &configuration(&spec));
         let control = host.dir().join("bird.ctl");
-        let process = launch(host, &control);
+        let process = launch(host, &control, &[]);
         Bird {
             host: host.clone(),
             spec,
@@ -102,7 +109,7 @@ impl Router for Bird {
     fn restart(&mut self) {
         self.process.kill();
         let _ = std::fs::remove_file(&self.control);
-        self.process = launch(&self.host, &self.control);
+        self.process = launch(&self.host, &self.control, &[]);
     }
 
     fn is_established(&self, neighbour: IpAddr) -> bool {
@@ -206,19 +213,23 @@ impl Several for Bird {
     }
 }
 
-fn launch(host: &Host, control: &std::path::Path) -> Daemon {
+fn launch(host: &Host, control: &std::path::Path, more: &[&str]) -> Daemon {
     let config = host.dir().join("bird.conf");
     let process = Daemon::start(
         &format!("BIRD on {}", host.name),
         &host.namespace,
         &[
-            "bird",
-            "-f",
-            "-c",
-            &config.to_string_lossy(),
-            "-s",
-            &control.to_string_lossy(),
-        ],
+            &[
+                "bird",
+                "-f",
+                "-c",
+                &config.to_string_lossy(),
+                "-s",
+                &control.to_string_lossy(),
+            ],
+            more,
+        ]
+        .concat(),
         &host.dir().join("bird.log"),
     );
     wait_for("BIRD to answer", || ask(control, "show status"));

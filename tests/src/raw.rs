@@ -34,6 +34,8 @@ pub struct RawOpen {
     pub extended_message: bool,
     /// Both of RFC 7313 are known: ROUTE-REFRESH with marks.
     pub enhanced_refresh: bool,
+    /// Whole capabilities besides.
+    pub extra: Vec<Vec<u8>>,
 }
 
 impl RawOpen {
@@ -47,6 +49,7 @@ impl RawOpen {
             ipv6: true,
             extended_message: false,
             enhanced_refresh: false,
+            extra: Vec::new(),
         }
     }
 
@@ -66,6 +69,7 @@ impl RawOpen {
             four.extend(self.asn.to_be_bytes());
             capabilities.push(four);
         }
+        capabilities.extend(self.extra.iter().cloned());
         let capabilities = capabilities.concat();
         let len = u8::try_from(capabilities.len()).expect("few capabilities");
         let my_as = u16::try_from(self.asn).unwrap_or(23456);

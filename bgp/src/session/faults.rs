@@ -93,6 +93,8 @@ pub(super) fn is_final(n: &Notification) -> bool {
         cease_code::PEER_DECONFIGURED,
         cease_code::OUT_OF_RESOURCES,
         cease_code::HARD_RESET,
+        // The path is lost, so it forwards nothing (RFC 5882 §4.3).
+        cease_code::BFD_DOWN,
     ];
     n.code == code::CEASE && final_ones.contains(&n.subcode)
 }

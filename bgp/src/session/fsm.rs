@@ -319,6 +319,9 @@ impl Session {
         let numbers = |c: &SessionConfig| (c.local_asn, c.alternate_asn);
         self.as_alternate &= numbers(&config) == numbers(&self.config);
         self.config = config;
+        if self.config.stale_time.is_none() {
+            self.forget_stale();
+        }
     }
 
     /// The largest frame to accept, for [`split_frame`](wire::split_frame).

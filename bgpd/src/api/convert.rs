@@ -15,7 +15,7 @@ use crate::bfd;
 use crate::clock;
 use crate::peer::PeerName;
 use crate::peer::history::{BadMessage, Outcome};
-use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus};
+use crate::status::{PeerFigures, PeerOrigin, PeerStatus, PeerView, SessionStatus, StaleStatus};
 
 pub fn time(at: SystemTime) -> Option<Timestamp> {
     Some(at.into())
@@ -84,6 +84,8 @@ pub fn peer(view: &PeerView, counters: Option<&PeerCounters>) -> v1::Peer {
         weight: config.weight,
         blackhole_community: config.blackhole_community,
         graceful_shutdown: config.graceful_shutdown,
+        graceful_restart: config.graceful_restart,
+        stale: status.stale.as_ref().map(stale),
         transport: Some(transport(config)),
         bfd: status.bfd.as_ref().map(|(key, view)| bfd(key, view)),
     }
@@ -127,6 +129,18 @@ fn bfd(key: &bfd::Key, view: &bfd::View) -> v1::BfdSession {
         remote_discriminator: status.remote_discriminator,
         trouble: status.trouble.clone().unwrap_or_default(),
         ..session
+    }
+}
+
+fn stale(stale: &StaleStatus) -> v1::StaleRoutes {
+    v1::StaleRoutes {
+        families: Family::ALL
+            .into_iter()
+            .filter(|f| stale.families[f.index()])
+            .map(|f| v1::Family::from(f) as i32)
+            .collect(),
+        back: stale.back,
+        until: time(stale.until),
     }
 }
 
@@ -239,12 +253,24 @@ fn capability_text(capability: &WireCapability) -> String {
             };
             format!("{f} {mode}")
         })),
-        WireCapability::GracefulRestart { time, families, .. } => {
+        WireCapability::GracefulRestart {
+            restart,
+            notification,
+            time,
+            families,
+        } => {
+            let flags = [(*restart, "restarted"), (*notification, "notification")];
+            let flags = flags.into_iter().filter(|(set, _)| *set);
             let families = families.iter().map(|(f, kept)| match kept {
                 true => format!("{f} kept"),
                 false => f.to_string(),
             });
-            join(std::iter::once(format!("{time}s")).chain(families))
+            let flags = flags.map(|(_, name)| name.to_owned());
+            join(
+                std::iter::once(format!("{time}s"))
+                    .chain(flags)
+                    .chain(families),
+            )
         }
         WireCapability::Fqdn { host, domain } => format!(
             "{} {}",
@@ -277,6 +303,7 @@ fn timers(status: &PeerStatus) -> v1::Timers {
         keepalive: span(keepalive.unwrap_or(hold / 3)),
         connect_retry: span(status.config.connect_retry),
         refresh_timeout: span(status.config.refresh_timeout),
+        stale_time: span(status.config.stale_time),
     }
 }
 
@@ -381,6 +408,7 @@ fn peer_family(
         import: policies(config, &config.import[i]),
         export: policies(config, &config.export[i]),
         refreshing: counters.refreshing[i],
+        stale: counters.stale[i],
         default_originate: config.default_originate[i].as_ref().map(|default| {
             v1::DefaultOriginate {
                 condition: (default.when.as_ref())

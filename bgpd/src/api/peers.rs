@@ -183,10 +183,7 @@ async fn message(control: &Control, address: PeerName) -> Result<Option<v1::Peer
 async fn messages(control: &Control, views: &[Arc<PeerView>]) -> Result<Vec<v1::Peer>, Status> {
     let mut peers = Vec::with_capacity(views.len());
     for views in views.chunks(ASK) {
-        let ids: Vec<Option<PeerId>> = views
-            .iter()
-            .map(|view| view.status().session.as_ref()?.rib_id())
-            .collect();
+        let ids: Vec<Option<PeerId>> = views.iter().map(|view| view.status().rib_id()).collect();
         let figures: Vec<Option<PeerCounters>> = if ids.iter().any(Option::is_some) {
             control
                 .rib()

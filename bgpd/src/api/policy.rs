@@ -67,8 +67,7 @@ impl Service {
     }
 
     fn session(&self, name: PeerName) -> Option<PeerId> {
-        let status = self.control.peer(name)?.status();
-        status.session.as_ref()?.rib_id()
+        self.control.peer(name)?.status().rib_id()
     }
 
     /// A peer as it runs, else as the file has it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use godwit_bgp::attrs::{AttrsBuf, Origin};
-use godwit_bgp::session::{AddPath, Capabilities, RemoteAs, SessionConfig};
+use godwit_bgp::session::{AddPath, Capabilities, GracefulRestart, RemoteAs, SessionConfig};
 use godwit_bgp::{Family, NextHop, RouterId};
 use godwit_config::{AggregateConfig, Config, PeerConfig, PeerKey};
 use godwit_rib::{Aggregate, Drain, LocalRoute, RibConfig};
@@ -115,6 +115,7 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
         connect_retry: peer.connect_retry,
         send_hold: peer.send_hold_time,
         refresh_hold: peer.refresh_timeout,
+        stale_time: peer.graceful_restart.then_some(peer.stale_time),
         passive: peer.passive,
         add_path: peer.add_path.map(|add_path| AddPath {
             receive: add_path.receive,
@@ -128,6 +129,10 @@ fn session_config(peer: &PeerConfig, identity: &Identity) -> SessionConfig {
             extended_next_hop: peer.extended_next_hop,
             role: peer.path.role,
             role_strict: peer.path.role_strict,
+            graceful_restart: Some(GracefulRestart {
+                notification: peer.graceful_restart,
+                ..GracefulRestart::default()
+            }),
             ..Capabilities::default()
         },
         ..SessionConfig::new(asn, identity.router_id, remote_as)

@@ -33,6 +33,8 @@ fn facts(keys: &str) -> Facts {
         remote_asn: Some(Asn(65002)),
         session: None,
         bfd: None,
+        stale: None,
+        away: None,
         waiting: None,
         collision: None,
         last_error: None,

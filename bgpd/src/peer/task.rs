@@ -2,6 +2,7 @@
 //! RIB's frames, and lets the session decide.
 
 mod commands;
+mod graceful;
 mod limits;
 mod neighbour;
 mod path;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, SystemTime};
 
-use godwit_bgp::session::{Action, ConnId, Input, Negotiated, Session, State};
+use godwit_bgp::Family;
+use godwit_bgp::session::{Action, ConnId, Input, Negotiated, Session, Stale, State};
 use godwit_netlink::sockopt;
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
@@ -101,10 +103,11 @@ pub(crate) fn spawn(
         connections: SmallVec::new(),
         dialing: None,
         up: None,
+        away: None,
         lingering: JoinSet::new(),
         figures: PeerFigures::default(),
         changed: false,
-        published: State::Idle,
+        published: (State::Idle, None),
         served: false,
         removed: false,
         held: None,
@@ -144,6 +147,9 @@ struct PeerTask {
     dialing: Option<Dialing>,
     /// While Established.
     up: Option<Up>,
+    /// The session that is over and whose routes are kept (RFC 4724); never
+    /// beside one that is up.
+    away: Option<Up>,
     /// Closed ones whose last frames are still leaving.
     lingering: JoinSet<()>,
     figures: PeerFigures,
@@ -151,7 +157,7 @@ struct PeerTask {
     wanted: bool,
     /// The status must be published anew, also where the state is the same.
     changed: bool,
-    published: State,
+    published: (State, Option<Stale>),
     /// It has had a connection.
     served: bool,
     removed: bool,
@@ -226,7 +232,8 @@ impl PeerTask {
         // out. While its last words leave it may call already: who else would
         // answer?
         let guest = matches!(self.settings.origin, PeerOrigin::Range(_));
-        let idle = self.served && self.held.is_none() && self.lingering.is_empty();
+        let idle =
+            self.served && self.held.is_none() && self.away.is_none() && self.lingering.is_empty();
         self.removed || (guest && idle)
     }
 
@@ -353,12 +360,13 @@ impl PeerTask {
                     }
                 }
                 Action::Close(id) => self.close(id),
-                Action::Up(id, negotiated) => self.came_up(id, *negotiated),
-                Action::Down(reason) => {
+                Action::Up(id, negotiated, kept) => self.came_up(id, *negotiated, kept),
+                Action::Down(reason, kept) => {
                     self.changed = true;
                     info!(peer = %self.settings.name, %reason, "session down");
-                    self.went_down();
+                    self.went_away(kept);
                 }
+                Action::StaleExpired(families) => self.stale_over(families),
                 Action::RefreshExpired(family) => {
                     if let Some(up) = &self.up {
                         warn!(peer = %self.settings.name, %family, "a refresh was not ended in time: what it did not bring goes");
@@ -405,7 +413,7 @@ impl PeerTask {
         while self.lingering.try_join_next().is_some() {}
     }
 
-    fn came_up(&mut self, id: ConnId, negotiated: Negotiated) {
+    fn came_up(&mut self, id: ConnId, negotiated: Negotiated, kept: [bool; Family::COUNT]) {
         let Some((local, remote)) = self
             .connections
             .iter()
@@ -426,7 +434,8 @@ impl PeerTask {
         let port = Arc::new(Port::new(self.settings.name));
         let spec = spec::peer_spec(&self.settings, &negotiated, local.ip(), &place);
         let link = place.interface.filter(|_| spec.shared_subnet);
-        self.context.rib.peer_up(Arc::clone(&port), spec);
+        let back = self.away.take().map(|away| (away.port, kept));
+        self.context.rib.peer_up(Arc::clone(&port), spec, back);
         self.changed = true;
         self.state_since = Some(clock::now());
         self.up = Some(Up {
@@ -445,6 +454,7 @@ impl PeerTask {
             lock(&self.view.clues).drops = Drops::lately();
             self.context.rib.peer_down(up.port);
         }
+        self.give_up();
     }
 }
 

@@ -134,11 +134,25 @@ impl RibHandle {
     }
 
     /// Makes a session known; what is pushed to the port counts from here on.
-    pub(crate) fn peer_up(&self, port: Arc<Port>, spec: PeerSpec) {
-        self.inbox.job(move |core| core.peer_up(&port, spec));
+    /// `back`: the port of a session whose routes were kept, and of which
+    /// families they still are (RFC 4724).
+    pub(crate) fn peer_up(
+        &self,
+        port: Arc<Port>,
+        spec: PeerSpec,
+        back: Option<(Arc<Port>, [bool; Family::COUNT])>,
+    ) {
+        self.inbox.job(move |core| core.peer_up(&port, spec, back));
     }
 
-    /// Ends a session: what its port still holds is dropped, its routes go.
+    /// Ends a session: what its port still holds is dropped, its routes of the
+    /// families in `keep` stay until `peer_up` or `peer_down`.
+    pub(crate) fn peer_away(&self, port: Arc<Port>, keep: [bool; Family::COUNT]) {
+        self.inbox.job(move |core| core.peer_away(&port, keep));
+    }
+
+    /// Ends a session, or what is kept of one: what its port still holds is
+    /// dropped, its routes go.
     pub(crate) fn peer_down(&self, port: Arc<Port>) {
         self.inbox.job(move |core| core.peer_down(&port));
     }

@@ -37,6 +37,9 @@ pub enum Item {
     RefreshBegin(Family),
     /// It is through with that, or has had the time to be.
     RefreshEnd(Family),
+    /// It had the time to announce again what was kept while it restarted
+    /// (RFC 4724).
+    StaleOver(Family),
 }
 
 /// What one burst of reading gave, in order of arrival.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread, vec};
 
 use bytes::Bytes;
+use godwit_bgp::Family;
 use godwit_fib::FibHandle;
 use godwit_rib::{FibChange, PeerId, PeerSpec, Rib, RibEvent, TapId};
 use tokio::sync::{Notify, mpsc};
@@ -139,8 +140,23 @@ impl Core {
         }
     }
 
-    pub(super) fn peer_up(&mut self, port: &Arc<Port>, spec: PeerSpec) {
-        let id = self.rib.peer_up(spec, clock::now());
+    pub(super) fn peer_up(
+        &mut self,
+        port: &Arc<Port>,
+        spec: PeerSpec,
+        back: Option<(Arc<Port>, [bool; Family::COUNT])>,
+    ) {
+        let now = clock::now();
+        let back = back.and_then(|(old, keep)| Some((self.id_of(&old)?, keep)));
+        let id = match back {
+            Some((id, keep)) => self.rib.peer_back(id, spec, keep, now),
+            None => self.rib.peer_up(spec, now),
+        };
+        if let Some((old, _)) = back
+            && let Some(slot) = self.sessions.get_mut(usize::from(old.0))
+        {
+            *slot = None;
+        }
         port.set_id(id);
         let index = usize::from(id.0);
         if self.sessions.len() <= index {
@@ -155,6 +171,24 @@ impl Core {
     }
 
     pub(super) fn peer_down(&mut self, port: &Arc<Port>) {
+        self.close(port);
+        if let Some(id) = self.id_of(port) {
+            if let Some(slot) = self.sessions.get_mut(usize::from(id.0)) {
+                *slot = None;
+            }
+            self.rib.peer_down(id);
+        }
+    }
+
+    /// The session stays known by its port: what is kept is named by it.
+    pub(super) fn peer_away(&mut self, port: &Arc<Port>, keep: [bool; Family::COUNT]) {
+        self.close(port);
+        if let Some(id) = self.id_of(port) {
+            self.rib.peer_away(id, keep);
+        }
+    }
+
+    fn close(&mut self, port: &Arc<Port>) {
         port.close();
         if self
             .current
@@ -162,12 +196,6 @@ impl Core {
             .is_some_and(|c| Arc::ptr_eq(&c.port, port))
         {
             self.current = None;
-        }
-        if let Some(id) = port.id() {
-            if let Some(slot) = self.sessions.get_mut(usize::from(id.0)) {
-                *slot = None;
-            }
-            self.rib.peer_down(id);
         }
     }
 
@@ -198,6 +226,7 @@ impl Core {
                     Item::Update(update) => self.rib.update(current.id, &update, now),
                     Item::RefreshBegin(family) => self.rib.refresh_begin(current.id, family),
                     Item::RefreshEnd(family) => self.rib.refresh_end(current.id, family),
+                    Item::StaleOver(family) => self.rib.stale_over(current.id, family),
                 }
                 if Instant::now() >= end {
                     return true;

@@ -2,7 +2,7 @@
 
 use godwit_proto::v1::{
     Capability, Counters, MessageCounters, Peer, PeerError, PeerFamily, PeerSource, Session,
-    SessionKind, Transport,
+    SessionKind, StaleRoutes, Transport,
 };
 
 use super::{asn, bfd, chain, limit, path, state_name};
@@ -38,6 +38,9 @@ pub fn print(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
         let until = peer.waiting_until.as_ref();
         let until = until.map_or_else(String::new, |at| format!(", {} at most", span::until(at)));
         out.line(format!("waits for {}{until}", peer.waiting_for))?;
+    }
+    if let Some(stale) = &peer.stale {
+        self::stale(stale, out)?;
     }
     if let Some(error) = &peer.last_error {
         last_error(error, out)?;
@@ -108,6 +111,9 @@ fn routes(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
             words.push(format!("{} default route originated{on}", family(f.family)));
         }
     }
+    if !peer.graceful_restart {
+        words.push("not kept while it restarts".into());
+    }
     if peer.graceful_shutdown != (peer.kind() == SessionKind::External) {
         let not = if peer.graceful_shutdown { "" } else { "not " };
         words.push(format!("community graceful-shutdown {not}honoured"));
@@ -176,6 +182,23 @@ fn transport(transport: &Transport, out: &mut Out) -> Result<(), Failure> {
     out.line(format!("transport: {}", parts.join(", ")))
 }
 
+/// What is kept of it while it restarts.
+fn stale(stale: &StaleRoutes, out: &mut Out) -> Result<(), Failure> {
+    let families: Vec<&str> = stale.families.iter().map(|f| family(*f)).collect();
+    let awaited = match stale.back {
+        true => "its End-of-RIB",
+        false => "it is back",
+    };
+    let until = stale.until.as_ref();
+    let until = until.map_or_else(String::new, |at| format!(", {} at most", span::until(at)));
+    let text = format!(
+        "restarts: its {} routes are kept until {awaited}{until}",
+        families.join(" and ")
+    );
+    let text = out.paint(Tone::Warn, &text);
+    out.line(text)
+}
+
 fn last_error(error: &PeerError, out: &mut Out) -> Result<(), Failure> {
     let text = out.paint(Tone::Warn, &error.text);
     out.line(format!(
@@ -221,6 +244,15 @@ fn families(peer: &Peer, out: &mut Out) -> Result<(), Failure> {
     out.table(&mut table)?;
     for f in &peer.families {
         limits(f, out)?;
+    }
+    for f in peer.families.iter().filter(|f| f.stale > 0) {
+        let text = format!(
+            "{}: {} of the routes received are stale",
+            family(f.family),
+            f.stale
+        );
+        let text = out.paint(Tone::Warn, &text);
+        out.line(text)?;
     }
     for f in peer.families.iter().filter(|f| f.refused > 0) {
         let text = format!(

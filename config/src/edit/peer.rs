@@ -24,6 +24,8 @@ pub(super) fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSetti
         keepalive,
         connect_retry,
         refresh_timeout,
+        graceful_restart,
+        stale_time,
         passive,
         port,
         local_address,
@@ -67,6 +69,8 @@ pub(super) fn peer_table(key: PeerKey, group: Option<&str>, settings: &PeerSetti
     put("keepalive", keepalive.map(duration));
     put("connect-retry", connect_retry.map(duration));
     put("refresh-timeout", refresh_timeout.map(duration));
+    put("graceful-restart", graceful_restart.map(Value::from));
+    put("stale-time", stale_time.map(duration));
     put("passive", passive.map(Value::from));
     put("port", port.map(number));
     put("local-address", local_address.map(|a| a.to_string().into()));

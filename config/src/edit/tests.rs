@@ -16,13 +16,15 @@ fn values(key: &str, files: &str) -> Vec<String> {
         "limit" | "allow-as-in" | "max-as-path-length" | "max" | "multihop" => &["7"],
         "remote-as" => &["8", "4200000000", "'external'", "'internal'"],
         "hold-time" => &["'9s'", "'0s'", "'1m'"],
-        "keepalive" | "connect-retry" | "refresh-timeout" => &["'5s'", "'2500ms'"],
+        "keepalive" | "connect-retry" | "refresh-timeout" | "stale-time" => &["'5s'", "'2500ms'"],
         "send-hold-time" => &["'10m'"],
         "restart-after" => &["'60s'", "'2d'"],
         "passive" | "disabled" | "next-hop-self" | "as-override" | "enforce-first-as" => {
             &["true", "false"]
         }
-        "role-strict" | "blackhole-community" | "graceful-shutdown" => &["true", "false"],
+        "role-strict" | "graceful-restart" | "blackhole-community" | "graceful-shutdown" => {
+            &["true", "false"]
+        }
         "extended-next-hop" | "route-reflector-client" => &["true", "false"],
         "no-prepend" | "replace-as" | "dual-as" | "receive" => &["true"],
         "port" => &["1790", "65535"],

@@ -63,6 +63,8 @@ pub(super) fn settings(
         connect_retry: take!("connect-retry", values::duration_within(second, HOUR)),
         send_hold_time: take!("send-hold-time", values::duration_within(second, HOUR * 24)),
         refresh_timeout: take!("refresh-timeout", values::duration_within(second, HOUR)),
+        graceful_restart: take!("graceful-restart", values::boolean),
+        stale_time: take!("stale-time", values::duration_within(second, HOUR * 24)),
         passive: take!("passive", values::boolean),
         port: take!("port", values::number(1..=u16::MAX)),
         local_address: take!("local-address", values::unicast),

@@ -93,6 +93,18 @@ static PEER_COMMON: &[Key] = &[
         "How long routes of a peer that began an enhanced refresh (RFC 7313) stay, where it neither announces them again nor ends it. `\"1s\"` to `\"1h\"`.",
     ),
     key(
+        "graceful-restart",
+        "boolean",
+        "`true`",
+        "While a peer that asks for it restarts, go on using its routes (RFC 4724), also where a NOTIFICATION ended the session (RFC 8538).",
+    ),
+    key(
+        "stale-time",
+        "duration",
+        "`\"6m\"`",
+        "How long routes of a peer that restarts are kept at most, from the end of its session on; it may ask for less. `\"1s\"` to `\"24h\"`.",
+    ),
+    key(
         "passive",
         "boolean",
         "`false`",
@@ -196,7 +208,6 @@ static PEER_COMMON: &[Key] = &[
         "`false`",
         "Watch the path to the neighbour with BFD (RFC 5880): when it is lost, the session ends. Needs the process `godwitd bfd`. As a table, see below, with other intervals.",
     ),
-    planned("graceful-restart"),
     planned("tcp-ao"),
 ];
 

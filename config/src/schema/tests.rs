@@ -6,12 +6,14 @@ fn two_values(key: &str) -> [&'static str; 2] {
         "remote-as" => ["65001", "'external'"],
         "hold-time" => ["'30s'", "'60s'"],
         "keepalive" => ["'2s'", "'3s'"],
-        "connect-retry" | "refresh-timeout" => ["'20s'", "'30s'"],
+        "connect-retry" | "refresh-timeout" | "stale-time" => ["'20s'", "'30s'"],
         "send-hold-time" => ["'10m'", "'20m'"],
         "passive" | "disabled" | "next-hop-self" => ["true", "false"],
         "default-originate" => ["true", "false"],
         "as-override" | "enforce-first-as" | "role-strict" => ["true", "false"],
-        "blackhole-community" | "graceful-shutdown" | "extended-next-hop" => ["true", "false"],
+        "graceful-restart" | "blackhole-community" | "graceful-shutdown" | "extended-next-hop" => {
+            ["true", "false"]
+        }
         "local-as" => ["65010", "65011"],
         "allow-as-in" | "max-as-path-length" | "weight" => ["2", "5"],
         "remove-private-as" => ["true", "'all'"],

@@ -179,7 +179,6 @@ fn planned_keys_are_told_from_unknown_ones() {
         "[metrics]\nlisten = '127.0.0.1:9179'",
         "[fib]\nwait-for-kernel = true",
         "[api]\ntcp = { listen = '10.0.0.11:50051' }",
-        "[peer-group.g]\ngraceful-restart = true",
         "[peer-group.g]\ntcp-ao = 'x'",
     ];
     for text in planned {

@@ -43,7 +43,7 @@ fn times_spans_and_bytes_are_text() {
     };
     assert_eq!(
         serde_json::to_value(timers).unwrap(),
-        json!({"hold_time": "9s", "keepalive": null, "connect_retry": null, "refresh_timeout": null})
+        json!({"hold_time": "9s", "keepalive": null, "connect_retry": null, "refresh_timeout": null, "stale_time": null})
     );
     let page = ListRoutesResponse {
         batches: vec![],
@@ -89,6 +89,7 @@ fn field_names_of_a_peer_stay() {
             "description",
             "disabled",
             "families",
+            "graceful_restart",
             "graceful_shutdown",
             "group",
             "interface",
@@ -103,6 +104,7 @@ fn field_names_of_a_peer_stay() {
             "remote_asn",
             "session",
             "source",
+            "stale",
             "state",
             "state_since",
             "timers",

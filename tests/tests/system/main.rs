@@ -30,6 +30,7 @@ mod explain;
 mod five;
 mod flaps;
 mod full_table;
+mod graceful;
 mod harness;
 mod history;
 mod hostile;

@@ -191,7 +191,11 @@ fn what_we_end_for_good_is_a_hard_reset_and_nothing_of_it_is_kept() {
 
 #[test]
 fn a_reset_is_graceful_and_a_hard_one_is_not() {
-    for (subcode, want) in [(cease::ADMIN_RESET, V4), (cease::HARD_RESET, NONE)] {
+    for (subcode, said, want) in [
+        (cease::ADMIN_RESET, cease::ADMIN_RESET, V4),
+        (cease::HARD_RESET, cease::HARD_RESET, NONE),
+        (cease::BFD_DOWN, cease::HARD_RESET, NONE),
+    ] {
         let (mut lone, _) = up(helper(true), &restarter(true, true));
         lone.input(Input::Reset {
             subcode,
@@ -199,7 +203,7 @@ fn a_reset_is_graceful_and_a_hard_one_is_not() {
         });
         let actions = lone.actions();
         assert_eq!(kept(&actions), want);
-        assert_eq!(fault(&actions), (6, subcode));
+        assert_eq!(fault(&actions), (6, said));
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) fn new_peer(spec: v1::PeerSpec) -> Result<NewPeer, Status> {
             keepalive: span("peer.keepalive", spec.keepalive)?,
             connect_retry: span("peer.connect_retry", spec.connect_retry)?,
             refresh_timeout: span("peer.refresh_timeout", spec.refresh_timeout)?,
+            graceful_restart: spec.graceful_restart,
+            stale_time: span("peer.stale_time", spec.stale_time)?,
             send_hold_time: span("peer.send_hold_time", spec.send_hold_time)?,
             passive: spec.passive,
             port: spec.port.map(|n| small(n, "peer.port")).transpose()?,
@@ -223,6 +225,8 @@ mod tests {
             families: vec![v1::Family::Ipv4Unicast as i32],
             multihop: None,
             refresh_timeout: seconds(33),
+            graceful_restart: Some(false),
+            stale_time: seconds(35),
             path: Some(v1::PathRules {
                 local_as: Some(v1::LocalAs {
                     asn: 64999,
@@ -299,6 +303,8 @@ mod tests {
             keepalive,
             connect_retry,
             refresh_timeout,
+            graceful_restart,
+            stale_time,
             send_hold_time,
             passive,
             port,
@@ -330,6 +336,7 @@ mod tests {
         assert_eq!(remote_as, Some(RemoteAs::Asn(Asn(65002))));
         assert_eq!((hold_time, keepalive), (secs(30), secs(9)));
         assert_eq!((connect_retry, refresh_timeout), (secs(4), secs(33)));
+        assert_eq!((graceful_restart, stale_time), (Some(false), secs(35)));
         assert_eq!(send_hold_time, secs(44));
         assert_eq!(port, Some(1179));
         assert_eq!(local_address, Some("10.0.0.9".parse().unwrap()));

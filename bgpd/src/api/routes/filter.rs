@@ -155,8 +155,7 @@ fn peer(text: &str, control: &Control) -> Result<Peer, Status> {
             let view = control
                 .peer(address)
                 .ok_or_else(|| error::no_such_peer(text))?;
-            let status = view.status();
-            let id = status.session.as_ref().and_then(|s| s.rib_id());
+            let id = view.status().rib_id();
             Ok(id.map_or(Peer::Down, Peer::Id))
         }
     }

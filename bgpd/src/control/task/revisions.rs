@@ -149,8 +149,7 @@ impl ControlTask {
                 Step::RemovePeer(address) => {
                     plan.removed.push(address.to_string());
                     let status = self.peers.get(address).map(|p| p.entry.view.status());
-                    let session = status.as_ref().and_then(|s| s.session.as_ref());
-                    proposal.gone.extend(session.and_then(|s| s.rib_id()));
+                    proposal.gone.extend(status.and_then(|s| s.rib_id()));
                 }
                 Step::ChangePeer {
                     settings,
@@ -211,7 +210,7 @@ impl ControlTask {
     fn peers_in_rib(&self) -> impl Iterator<Item = (PeerId, PeerName)> {
         self.peers.iter().filter_map(|(name, peer)| {
             let status = peer.entry.view.status();
-            Some((status.session.as_ref()?.rib_id()?, *name))
+            Some((status.rib_id()?, *name))
         })
     }
 }

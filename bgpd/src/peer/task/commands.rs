@@ -63,7 +63,7 @@ impl PeerTask {
         self.connections.retain(|c| c.id != id);
         let why = "the link to the peer is down".to_owned();
         self.session
-            .handle_input(Input::Closed(id, why), clock::now());
+            .handle_input(Input::Unreachable(id, why), clock::now());
     }
 
     pub(super) fn remove(&mut self, subcode: u8, message: String) {
@@ -115,13 +115,18 @@ impl PeerTask {
         }
     }
 
-    /// What of the settings concerns a running session.
+    /// What of the settings concerns a running session, or what is left of one.
     fn take_over(&mut self) {
-        let Some(up) = &mut self.up else { return };
-        if let Some(negotiated) = self.session.negotiated() {
+        if let Some(up) = &mut self.up
+            && let Some(negotiated) = self.session.negotiated()
+        {
             // The keepalive interval may be another now.
             up.negotiated = Arc::new(negotiated.clone());
         }
+        // Routes that are kept are judged by what holds now, too.
+        let Some(up) = self.up.as_ref().or(self.away.as_ref()) else {
+            return;
+        };
         let place = self.context.interfaces.place(up.local, up.remote.ip());
         let spec = spec::peer_spec(&self.settings, &up.negotiated, up.local.ip(), &place);
         let port = Arc::clone(&up.port);

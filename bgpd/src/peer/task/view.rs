@@ -10,7 +10,7 @@ use crate::bfd::{Key, View};
 use crate::clock;
 use crate::discovery::Discovery;
 use crate::peer::PeerSettings;
-use crate::status::{Excess, PeerEvent, PeerStatus, SessionStatus, Waiting};
+use crate::status::{Excess, PeerEvent, PeerStatus, SessionStatus, StaleStatus, Waiting};
 use crate::sync::lock;
 
 impl PeerTask {
@@ -18,7 +18,8 @@ impl PeerTask {
         self.figures.messages = *self.session.counters();
         *lock(&self.view.figures) = self.figures;
         let state = self.session.state();
-        if std::mem::replace(&mut self.published, state) == state
+        let shown = (state, self.session.stale());
+        if std::mem::replace(&mut self.published, shown) == shown
             && !std::mem::take(&mut self.changed)
         {
             return;
@@ -32,6 +33,7 @@ impl PeerTask {
             &self.session,
             Seen {
                 up: self.up.as_ref(),
+                away: self.away.as_ref(),
                 state_since: self.state_since,
                 held: self.held,
                 discovery: self.discovery.as_deref(),
@@ -47,6 +49,7 @@ impl PeerTask {
 #[derive(Default)]
 pub(super) struct Seen<'a> {
     pub(super) up: Option<&'a Up>,
+    pub(super) away: Option<&'a Up>,
     pub(super) state_since: Option<Duration>,
     pub(super) held: Option<Excess>,
     pub(super) discovery: Option<&'a Discovery>,
@@ -56,6 +59,7 @@ pub(super) struct Seen<'a> {
 pub(super) fn status_of(settings: &PeerSettings, session: &Session, seen: Seen<'_>) -> PeerStatus {
     let Seen {
         up,
+        away,
         state_since,
         held,
         discovery,
@@ -84,6 +88,12 @@ pub(super) fn status_of(settings: &PeerSettings, session: &Session, seen: Seen<'
             link: up.link,
         }),
         bfd,
+        stale: session.stale().map(|stale| StaleStatus {
+            families: stale.families,
+            back: stale.back,
+            until: clock::wall(stale.until),
+        }),
+        away: away.map(|away| Arc::clone(&away.port)),
         waiting: session.waiting().map(|w| waiting(w, held)),
         collision: session.lone_collision().map(clock::wall),
         last_error: session
