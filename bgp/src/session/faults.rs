@@ -91,6 +91,8 @@ pub(super) fn is_final(n: &Notification) -> bool {
         cease_code::MAX_PREFIXES,
         cease_code::ADMIN_SHUTDOWN,
         cease_code::PEER_DECONFIGURED,
+        // An operator who resets wants to begin with nothing, as with FRR.
+        cease_code::ADMIN_RESET,
         cease_code::OUT_OF_RESOURCES,
         cease_code::HARD_RESET,
         // The path is lost, so it forwards nothing (RFC 5882 §4.3).

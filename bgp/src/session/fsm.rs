@@ -177,6 +177,7 @@ impl Session {
                         },
                     };
                     self.end_all(&fault, After::AsItIs, now);
+                    self.forget_stale();
                 }
             }
             Input::Connected(id) => self.connected(id, now),

@@ -190,9 +190,10 @@ fn what_we_end_for_good_is_a_hard_reset_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn a_reset_is_graceful_and_a_hard_one_is_not() {
+fn a_reset_for_another_configuration_is_graceful_and_an_operators_is_not() {
     for (subcode, said, want) in [
-        (cease::ADMIN_RESET, cease::ADMIN_RESET, V4),
+        (cease::OTHER_CONFIG_CHANGE, cease::OTHER_CONFIG_CHANGE, V4),
+        (cease::ADMIN_RESET, cease::HARD_RESET, NONE),
         (cease::HARD_RESET, cease::HARD_RESET, NONE),
         (cease::BFD_DOWN, cease::HARD_RESET, NONE),
     ] {
