@@ -24,7 +24,9 @@ fn snapshot(world: &World) -> BTreeMap<u16, [Table; 2]> {
             let attrs = world.naive.accepted(peer, *net, *id)?;
             Some(((*net, *id), attrs))
         });
-        (*id, [world.remotes[id].table.clone(), accepted.collect()])
+        // One that is away is sent nothing.
+        let sent = world.remotes.get(id).map(|remote| remote.table.clone());
+        (*id, [sent.unwrap_or_default(), accepted.collect()])
     };
     peers.map(of).collect()
 }
