@@ -38,10 +38,9 @@ impl PeerTask {
             return self.give_up();
         };
         warn!(%peer, families = names(families), "no End-of-RIB in time: what the peer did not announce again goes");
-        let over = Family::ALL.into_iter().filter(|f| families[f.index()]);
         // Behind all that has been read.
         let batch = Batch {
-            items: over.map(Item::StaleOver).collect(),
+            items: these(families).map(Item::StaleOver).collect(),
             bytes: 0,
         };
         self.context.rib.push(&up.port, batch);
@@ -56,7 +55,11 @@ impl PeerTask {
 }
 
 fn names(families: [bool; Family::COUNT]) -> String {
-    let named = Family::ALL.into_iter().zip(families);
-    let named = named.filter(|(_, is)| *is).map(|(f, _)| f.name());
+    let named = these(families).map(Family::name);
     named.collect::<Vec<_>>().join(", ")
+}
+
+fn these(families: [bool; Family::COUNT]) -> impl Iterator<Item = Family> {
+    let all = Family::ALL.into_iter().zip(families);
+    all.filter(|(_, is)| *is).map(|(family, _)| family)
 }
