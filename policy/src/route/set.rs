@@ -293,12 +293,17 @@ impl<'a> Compiler<'a> {
             });
         }
         self.open.push(name);
-        let rules = rules
-            .iter()
-            .zip(1..)
-            .map(|(rule, number)| self.rule(name, number, rule))
-            .collect::<Result<_, _>>()?;
+        // First what is called: rules are large, and none of them is to lie on the
+        // stack while others are compiled, as deep as calls go.
+        let called = rules.iter().map(|rule| rule.call.as_deref());
+        let called = called
+            .map(|name| name.map(|name| self.policy(name)).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
         self.open.pop();
+        let rules = rules.iter().zip(called).zip(1..);
+        let rules = rules
+            .map(|((rule, called), number)| self.rule(name, number, rule, called))
+            .collect::<Result<_, _>>()?;
         let policy = Policy::new(name, rules);
         // One that was compiled before may be deep by itself.
         if policy.depth > PolicySet::MAX_DEPTH {
@@ -321,6 +326,7 @@ impl<'a> Compiler<'a> {
         policy: &str,
         number: usize,
         spec: &'a RuleSpec,
+        call: Option<Element>,
     ) -> Result<Rule, PolicyError> {
         let mut conditions = |spec: &'a MatchSpec| {
             let set = self.prefix_set(&spec.prefix_sets);
@@ -345,13 +351,12 @@ impl<'a> Compiler<'a> {
                 count,
             });
         }
-        let call = spec.call.as_deref();
         Ok(Rule {
             name: format!("{policy} rule {number}").into(),
             matches,
             unless,
             actions: Actions::new(&spec.sets),
-            call: call.map(|name| self.policy(name)).transpose()?,
+            call,
             then: spec.then,
         })
     }
