@@ -184,11 +184,11 @@ fn an_unknown_key_is_shown_with_its_file_line_and_text() {
 #[test]
 fn a_key_of_a_later_version_says_so() {
     let text = "# bad\n[router]\nasn = 64512\n[[peer]]\naddress = \"10.0.0.2\"\n\
-                remote-as = 65002\nbfd = true\n";
+                remote-as = 65002\ntcp-ao = \"x\"\n";
     for answer in check(text) {
-        let error = answer.expect_err("bfd is not built yet");
+        let error = answer.expect_err("TCP-AO is not built yet");
         assert!(error.contains("not in this version"), "{error}");
-        assert!(error.contains("bfd"), "{error}");
+        assert!(error.contains("tcp-ao"), "{error}");
     }
 }
 
