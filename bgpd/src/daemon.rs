@@ -304,7 +304,7 @@ pub(crate) fn notify(states: &[NotifyState<'_>]) {
 
 /// Sessions are many sockets: takes what the system allows. Returns how many
 /// peers that is good for.
-fn raise_file_limit() -> usize {
+pub(crate) fn raise_file_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

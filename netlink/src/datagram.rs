@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use crate::sockopt::IpVersion;
 use crate::sys;
 
+const RECEIVE_BUFFER: i32 = 1 << 20;
+
 /// What was read of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
@@ -25,6 +27,14 @@ pub struct Datagram {
 
 /// Asks a bound UDP socket for what [`receive_datagram`] tells.
 pub fn tell_arrival(socket: &impl AsFd, version: IpVersion) -> io::Result<()> {
+    // Room for what comes while we are kept from reading; the kernel gives what
+    // it allows.
+    sys::set_int(
+        socket.as_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_RCVBUF,
+        RECEIVE_BUFFER,
+    )?;
     let (level, options) = match version {
         IpVersion::V4 => (libc::IPPROTO_IP, [libc::IP_RECVTTL, libc::IP_PKTINFO]),
         IpVersion::V6 => (

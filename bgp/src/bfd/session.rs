@@ -22,7 +22,8 @@ pub struct SessionConfig {
     pub control_plane_independent: bool,
 }
 
-/// Why the state of a session changed, for who relies on it (RFC 5882).
+/// That a session came up or is up no more, and why, for who relies on it
+/// (RFC 5882).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -192,7 +193,11 @@ impl Session {
     /// The table of §6.2 and §6.8.6.
     fn follow(&mut self, packet: &Packet) -> Option<Change> {
         match (self.state, packet.state) {
-            (State::Init | State::Up, State::AdminDown) => {
+            (State::Init, State::AdminDown) => {
+                self.leave(Diagnostic::NEIGHBOR_SIGNALED_DOWN);
+                None
+            }
+            (State::Up, State::AdminDown) => {
                 self.leave(Diagnostic::NEIGHBOR_SIGNALED_DOWN);
                 Some(Change::NeighborAdminDown)
             }
@@ -227,9 +232,14 @@ impl Session {
             return None;
         }
         let change = match self.state {
-            State::Init | State::Up => {
+            State::Up => {
                 self.leave(Diagnostic::DETECTION_TIME_EXPIRED);
                 Some(Change::DetectionTimeExpired)
+            }
+            // It never worked, so nothing was lost.
+            State::Init => {
+                self.leave(Diagnostic::DETECTION_TIME_EXPIRED);
+                None
             }
             State::Down | State::AdminDown => None,
         };

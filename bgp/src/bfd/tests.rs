@@ -88,7 +88,7 @@ fn each_state_follows_what_is_received() {
         (Down, Down, Init, None),
         (Down, Init, Up, Some(Change::Up)),
         (Down, Up, Down, None),
-        (Init, AdminDown, Down, Some(Change::NeighborAdminDown)),
+        (Init, AdminDown, Down, None),
         (Init, Down, Init, None),
         (Init, Init, Up, Some(Change::Up)),
         (Init, Up, Up, Some(Change::Up)),
@@ -127,6 +127,13 @@ fn silence_for_the_detection_time_takes_the_session_down() {
     assert_eq!(told[0].diagnostic, Diagnostic::DETECTION_TIME_EXPIRED);
     assert_eq!(told[0].your_discriminator, 0, "its name is forgotten");
     assert_eq!(told[0].desired_min_tx, SECOND, "slow while down");
+}
+
+#[test]
+fn a_session_that_never_came_up_is_not_lost() {
+    let mut session = in_state(State::Init);
+    assert_eq!(session.handle_timeout(10 * SECOND), None);
+    assert_eq!(session.state(), State::Down);
 }
 
 #[test]

@@ -64,16 +64,19 @@ impl Channel {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Some(0),
             Err(_) => None,
         };
+        // Reading first: the other end's last words count where it takes no more.
+        if ready.is_readable() || ready.is_read_closed() {
+            match self.stream.try_read_buf(&mut self.input) {
+                Ok(0) => return false,
+                Ok(_) => return self.input.len() <= LONGEST,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+        }
         if ready.is_writable() {
             match done(self.stream.try_write(&self.output)) {
                 Some(written) => self.output.advance(written),
                 None => return false,
-            }
-        }
-        if ready.is_readable() || ready.is_read_closed() {
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(0) => return false,
-                result => return done(result).is_some() && self.input.len() <= LONGEST,
             }
         }
         true

@@ -53,7 +53,8 @@ struct Table {
 #[derive(Debug)]
 struct Slot {
     wanted: Wanted,
-    /// A peer that is made anew is there twice for a moment.
+    /// A peer that is made anew is there twice for a moment. 0: the process is to
+    /// be told; who comes back before that finds all as it was.
     users: usize,
     view: watch::Sender<View>,
 }
@@ -95,7 +96,10 @@ impl Bfd {
             });
             slot.wanted = wanted;
             slot.users += 1;
-            slot.view.subscribe()
+            let mut view = slot.view.subscribe();
+            // What is known already is news to this one.
+            view.mark_changed();
+            view
         };
         self.changed.notify_one();
         Path {
@@ -140,7 +144,9 @@ impl Bfd {
     }
 
     fn is_needed(&self) -> bool {
-        !lock(&self.table).slots.is_empty()
+        let mut table = lock(&self.table);
+        table.slots.retain(|_, slot| slot.users > 0);
+        !table.slots.is_empty()
     }
 
     /// One connection; returns why it ended.
@@ -185,7 +191,8 @@ impl Bfd {
     }
 
     fn ask(&self, channel: &mut Channel) -> bool {
-        let table = lock(&self.table);
+        let mut table = lock(&self.table);
+        table.slots.retain(|_, slot| slot.users > 0);
         let sessions = table.slots.values().map(|slot| slot.wanted.clone());
         channel.push(&Request::Sessions {
             sessions: sessions.collect(),
@@ -258,9 +265,6 @@ impl Drop for Path {
             let mut table = lock(&self.bfd.table);
             if let Some(slot) = table.slots.get_mut(&self.key) {
                 slot.users -= 1;
-                if slot.users == 0 {
-                    table.slots.remove(&self.key);
-                }
             }
         }
         self.bfd.changed.notify_one();

@@ -1,9 +1,9 @@
 //! Bidirectional Forwarding Detection (RFC 5880) in a process of its own.
 //!
 //! `godwitd bfd` ([`process`]) keeps the sessions; it has no RIB, no
-//! configuration and no store, so that a restart, an upgrade or a crash of the
-//! daemon costs no session. The daemon ([`client`]) tells it over a Unix socket
-//! which sessions there are to be, and hears of their states ([`messages`]).
+//! configuration and no store, so that a crash of the daemon costs no session.
+//! The daemon ([`client`]) tells it over a Unix socket which sessions there are
+//! to be, and hears of their states ([`messages`]).
 //!
 //! ```text
 //!  neighbours ──UDP 3784, 4784──► process ◄──Unix socket── client ──► peers

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use godwit_bgp::bfd::{Hops, Packet};
-use godwit_netlink::{become_real_time, interface_index, receive_datagram, tell_arrival};
+use godwit_netlink::{become_real_time, receive_datagram, tell_arrival};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixListener, UnixStream};
@@ -30,6 +30,14 @@ use crate::clock;
 /// Datagrams read of one socket before the others have their turn.
 const BURST: usize = 256;
 
+/// What a kernel without IPv6 says.
+const NO_IPV6: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+/// What the neighbours get to hear of a planned end, however rarely they want to
+/// hear of us.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What the command line says.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -39,6 +47,8 @@ pub(crate) struct Options {
 /// Keeps BFD sessions until it is told to end by a signal.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     clock::start();
+    // Each session has a socket.
+    crate::daemon::raise_file_limit();
     let real_time = match become_real_time() {
         Ok(()) => true,
         Err(e) => {
@@ -70,7 +80,10 @@ struct Process {
     abandoned_at: Option<Duration>,
     hold: Duration,
     real_time: bool,
-    ending: bool,
+    /// Told to end: when it does at the latest.
+    ending: Option<Duration>,
+    /// A connection could not be accepted: not tried again before this.
+    accept_at: Option<Duration>,
     /// A socket was not read empty.
     unread: bool,
 }
@@ -93,7 +106,7 @@ impl Process {
                 match listen(address) {
                     Ok(socket) => sockets.push((socket, hops)),
                     // A host without IPv6.
-                    Err(e) if address.is_ipv6() && e.kind() == io::ErrorKind::Unsupported => {
+                    Err(e) if address.is_ipv6() && e.raw_os_error() == Some(NO_IPV6) => {
                         warn!("no BFD over IPv6: {e}");
                     }
                     Err(e) => {
@@ -113,7 +126,8 @@ impl Process {
             abandoned_at: None,
             hold: Duration::ZERO,
             real_time,
-            ending: false,
+            ending: None,
+            accept_at: None,
             unread: false,
         })
     }
@@ -124,16 +138,24 @@ impl Process {
         crate::daemon::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             self.step();
-            if self.ending && self.table.is_empty() {
+            let now = clock::now();
+            let over = |at: Duration| self.table.is_empty() || now >= at;
+            if self.ending.is_some_and(over) {
                 return Ok(());
             }
-            let next = [self.table.next_deadline(), self.abandoned_at];
+            self.accept_at.take_if(|at| now >= *at);
+            let next = [
+                self.table.next_deadline(),
+                self.abandoned_at,
+                self.ending,
+                self.accept_at,
+            ];
             let next = next.into_iter().flatten().min();
             tokio::select! {
                 () = readable(&self.sockets), if !self.unread => {}
                 () = tokio::task::yield_now(), if self.unread => {}
                 () = until(next) => {}
-                accepted = self.listener.accept() => self.accepted(accepted),
+                accepted = self.listener.accept(), if self.accept_at.is_none() => self.accepted(accepted),
                 alive = Daemon::turn(&mut self.daemon) => if !alive {
                     self.daemon_left();
                 },
@@ -147,30 +169,34 @@ impl Process {
     /// time, however late we are.
     fn step(&mut self) {
         self.requests();
-        self.receive();
+        // What arrives after this moment is late, what lies there is not.
         let now = clock::now();
+        self.receive(now);
         if self.abandoned_at.is_some_and(|at| now >= at) {
             self.abandoned_at = None;
-            info!("no daemon came back in time; ending the sessions");
-            self.table.end_all(now);
+            info!("ending the sessions that no daemon asked for again");
+            self.table.end_inherited(now);
         }
-        let mut troubles = Vec::new();
+        for name in self.table.take_unused() {
+            self.senders.close(name);
+        }
+        let mut sent = Vec::new();
         let senders = &mut self.senders;
-        self.table.tick(now, |name, key, packet| {
-            match senders.send(name, key, packet, now) {
-                Ok(()) => troubles.push((name, None)),
-                Err(Some(trouble)) => troubles.push((name, Some(trouble))),
-                Err(None) => {}
-            }
+        self.table.tick(now, self.unread, |name, key, packet| {
+            sent.push((name, senders.send(name, key, packet, now)));
         });
-        for (name, trouble) in troubles {
-            self.table.set_trouble(name, trouble);
+        for (name, sent) in sent {
+            if let Some(index) = sent.opened {
+                self.table.set_interface(name, index);
+            }
+            if let Some(trouble) = sent.trouble {
+                self.table.set_trouble(name, trouble);
+            }
         }
-        self.senders.retain(|name| self.table.has(name));
         self.report(now);
     }
 
-    fn receive(&mut self) {
+    fn receive(&mut self, now: Duration) {
         let mut buffer = [0; 128];
         self.unread = false;
         for (socket, hops) in &self.sockets {
@@ -179,8 +205,16 @@ impl Process {
                     self.unread = true;
                     break;
                 }
-                let read = || receive_datagram(socket, &mut buffer);
-                let datagram = match socket.try_io(Interest::READABLE, read) {
+                let read =
+                    socket.try_io(Interest::READABLE, || receive_datagram(socket, &mut buffer));
+                // Without having waited, the runtime does not look by itself.
+                let read = match read {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        receive_datagram(socket, &mut buffer)
+                    }
+                    read => read,
+                };
+                let datagram = match read {
                     Ok(datagram) => datagram,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) => {
@@ -200,7 +234,7 @@ impl Process {
                             interface: datagram.interface,
                             hops: *hops,
                         };
-                        self.table.receive(&packet, arrival, clock::now());
+                        self.table.receive(&packet, arrival, now);
                     }
                     Err(e) => debug!(from = %datagram.from, "dropped: {e}"),
                 }
@@ -213,6 +247,7 @@ impl Process {
             Ok((stream, _)) => stream,
             Err(e) => {
                 warn!("cannot accept the daemon: {e}");
+                self.accept_at = Some(clock::now() + PAUSE);
                 return;
             }
         };
@@ -226,6 +261,7 @@ impl Process {
             }
         }
         // A daemon that was restarted may be here before the old connection ends.
+        self.daemon_left();
         self.daemon = Some(Daemon {
             channel: Channel::new(stream),
             greeted: false,
@@ -242,8 +278,9 @@ impl Process {
         let Some(daemon) = self.daemon.take() else {
             return;
         };
-        if daemon.greeted && !self.ending {
+        if daemon.greeted && self.ending.is_none() {
             info!(hold = ?self.hold, "the daemon is gone; its sessions go on");
+            self.table.inherit();
             self.abandoned_at = Some(clock::now() + self.hold);
         }
     }
@@ -276,14 +313,12 @@ impl Process {
                     return;
                 }
                 self.hold = Duration::from_millis(hold.into());
-                self.abandoned_at = None;
                 if let Some(daemon) = &mut self.daemon {
                     daemon.greeted = true;
                 }
             }
-            Request::Sessions { sessions } if !self.ending => {
-                let index = |name: &str| interface_index(name).ok();
-                if let Err(reason) = self.table.set(&sessions, index, now) {
+            Request::Sessions { sessions } if self.obeys() => {
+                if let Err(reason) = self.table.set(&sessions, now) {
                     warn!("{reason}");
                     self.tell(&Report::Refused { reason });
                 }
@@ -297,6 +332,12 @@ impl Process {
             }
             Request::Sessions { .. } | Request::Unknown => {}
         }
+    }
+
+    /// Not a daemon that was refused, and none while it ends.
+    fn obeys(&self) -> bool {
+        let greeted = |daemon: &Daemon| daemon.greeted;
+        self.ending.is_none() && self.daemon.as_ref().is_some_and(greeted)
     }
 
     fn report(&mut self, now: Duration) {
@@ -319,9 +360,15 @@ impl Process {
     }
 
     fn end(&mut self) {
+        let now = clock::now();
+        if self.ending.is_some() {
+            // Told twice: at once.
+            self.ending = Some(now);
+            return;
+        }
         info!("ending the sessions");
-        self.ending = true;
-        self.table.end_all(clock::now());
+        self.ending = Some(now + FAREWELL);
+        self.table.end_all(now);
     }
 }
 

@@ -26,6 +26,16 @@ enum Sender {
     Failed { until: Duration },
 }
 
+/// What became of a packet.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// The socket was opened, on the interface of this index where it is on one.
+    pub(super) opened: Option<Option<u32>>,
+    /// What keeps packets from leaving, if anything; not told where nothing was
+    /// tried.
+    pub(super) trouble: Option<Option<String>>,
+}
+
 /// The sockets of all sessions, opened when they first send.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
@@ -34,56 +44,55 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    /// Sends a packet of the session `name`.
-    ///
-    /// # Errors
-    /// Why packets do not leave at present. The next packets try again, with a
-    /// new socket where the old one failed.
+    /// Sends a packet of the session `name`. One that cannot leave is lost; a
+    /// socket that is of no use any more is opened anew for the next, and where
+    /// that fails again after [`PAUSE`].
     pub(super) fn send(
         &mut self,
         name: NonZeroU32,
         key: &Key,
         packet: &Packet,
         now: Duration,
-    ) -> Result<(), Option<String>> {
-        let sender = match self.senders.remove(&name) {
+    ) -> Sent {
+        let (socket, to, opened) = match self.senders.remove(&name) {
             Some(Sender::Failed { until }) if now < until => {
                 self.senders.insert(name, Sender::Failed { until });
-                return Err(None);
+                return Sent::default();
             }
-            Some(open @ Sender::Open { .. }) => Ok(open),
-            _ => self.open(key),
-        };
-        let sent = sender.and_then(|sender| {
-            if let Sender::Open { socket, to } = &sender {
-                match socket.send_to(&packet.encode(), to) {
-                    Ok(_) => {}
-                    // A full queue or an ICMP error of before: as good as lost on the way.
-                    Err(e) if is_passing(&e) => {}
-                    Err(e) => return Err(e),
+            Some(Sender::Open { socket, to }) => (socket, to, None),
+            _ => match self.open(key) {
+                Ok((socket, to, index)) => (socket, to, Some(index)),
+                Err(e) => {
+                    let until = now + PAUSE;
+                    self.senders.insert(name, Sender::Failed { until });
+                    return Sent {
+                        opened: None,
+                        trouble: Some(Some(format!("cannot send to {key}: {e}"))),
+                    };
                 }
-            }
-            Ok(sender)
-        });
-        match sent {
-            Ok(sender) => {
-                self.senders.insert(name, sender);
-                Ok(())
-            }
-            Err(e) => {
-                let until = now + PAUSE;
-                self.senders.insert(name, Sender::Failed { until });
-                Err(Some(format!("cannot send to {key}: {e}")))
-            }
+            },
+        };
+        let error = socket.send_to(&packet.encode(), to).err();
+        let over = error.as_ref().is_some_and(is_over);
+        let trouble = error.filter(|e| !is_passing(e));
+        let sender = match over {
+            true => Sender::Failed { until: now },
+            false => Sender::Open { socket, to },
+        };
+        self.senders.insert(name, sender);
+        Sent {
+            opened,
+            trouble: Some(trouble.map(|e| format!("cannot send to {key}: {e}"))),
         }
     }
 
-    /// Closes the sockets of sessions that are no more.
-    pub(super) fn retain(&mut self, there: impl Fn(NonZeroU32) -> bool) {
-        self.senders.retain(|name, _| there(*name));
+    /// Closes the socket of a session that is no more, or goes another way.
+    pub(super) fn close(&mut self, name: NonZeroU32) {
+        self.senders.remove(&name);
     }
 
-    fn open(&mut self, key: &Key) -> io::Result<Sender> {
+    /// With the index of the interface, where the key names one.
+    fn open(&mut self, key: &Key) -> io::Result<(UdpSocket, SocketAddr, Option<u32>)> {
         let index = key.interface.as_deref().map(interface_index).transpose()?;
         let scope = index.unwrap_or_default();
         let local = key.local.unwrap_or(match key.remote {
@@ -99,7 +108,7 @@ impl Senders {
             sockopt::bind_device(&socket, interface)?;
         }
         let to = address(key.remote, key.hops().port(), scope);
-        Ok(Sender::Open { socket, to })
+        Ok((socket, to, index))
     }
 
     fn bind(&mut self, local: IpAddr, scope: u32) -> io::Result<UdpSocket> {
@@ -127,7 +136,16 @@ fn address(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
     }
 }
 
-/// Errors that say nothing about the socket.
+/// The socket's interface or address has gone.
+fn is_over(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let over = [Errno::NODEV, Errno::NXIO, Errno::INVAL, Errno::ADDRNOTAVAIL];
+    over.iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Errors that say nothing about the way: a full queue, or what a packet before
+/// met.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),

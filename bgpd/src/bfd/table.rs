@@ -25,8 +25,12 @@ struct Entry {
     due: Option<Duration>,
     /// Its place where arriving packets are looked up by address.
     interface: Option<u32>,
-    /// To end once the other side has been told.
+    /// Taken down for good, or for as long as the other side is to be told.
     leaving: bool,
+    /// Wanted again meanwhile.
+    returns: bool,
+    /// Of a daemon that has gone; the next one has not asked for it yet.
+    inherited: bool,
     /// As last reported, without `since`.
     reported: Option<Status>,
 }
@@ -40,6 +44,8 @@ pub(super) struct Table {
     /// Whose status may have changed since it was last asked for.
     touched: HashSet<NonZeroU32>,
     order: BTreeSet<(Duration, NonZeroU32)>,
+    /// Whose sockets are of no use any more.
+    unused: Vec<NonZeroU32>,
     seed: u64,
 }
 
@@ -61,6 +67,7 @@ impl Table {
             keys: BTreeMap::new(),
             touched: HashSet::new(),
             order: BTreeSet::new(),
+            unused: Vec::new(),
             seed,
         }
     }
@@ -69,22 +76,36 @@ impl Table {
         self.entries.is_empty()
     }
 
-    pub(super) fn has(&self, name: NonZeroU32) -> bool {
-        self.entries.contains_key(&name)
+    /// The sessions whose sockets are to be closed.
+    pub(super) fn take_unused(&mut self) -> Vec<NonZeroU32> {
+        std::mem::take(&mut self.unused)
     }
 
-    /// Makes the sessions those of `wanted`; the ones that stay are not
-    /// disturbed, the others are taken down administratively. `index` finds an
-    /// interface.
+    /// The daemon has gone: what it wanted stays, until a next one asks for it or
+    /// [`end_inherited`](Self::end_inherited). A daemon that starts asks for one
+    /// session after the other, as it finds its neighbours.
+    pub(super) fn inherit(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.inherited = !entry.leaving;
+        }
+    }
+
+    /// Takes down what nobody asked for again.
+    pub(super) fn end_inherited(&mut self, now: Duration) {
+        let inherited = self.entries.iter().filter(|(_, entry)| entry.inherited);
+        let names: Vec<_> = inherited.map(|(name, _)| *name).collect();
+        for name in names {
+            self.end(name, now);
+        }
+    }
+
+    /// Makes the sessions those of `wanted`, and those that are inherited; the
+    /// ones that stay are not disturbed, the others are taken down
+    /// administratively.
     ///
     /// # Errors
     /// More than [`MOST`]; then nothing is changed.
-    pub(super) fn set(
-        &mut self,
-        wanted: &[Wanted],
-        index: impl Fn(&str) -> Option<u32>,
-        now: Duration,
-    ) -> Result<(), String> {
+    pub(super) fn set(&mut self, wanted: &[Wanted], now: Duration) -> Result<(), String> {
         if wanted.len() > MOST {
             let asked = wanted.len();
             return Err(format!(
@@ -92,22 +113,60 @@ impl Table {
             ));
         }
         let stay: HashSet<_> = wanted.iter().map(|wanted| &wanted.key).collect();
+        for one in wanted {
+            self.take_over(&one.key, &stay);
+        }
         let gone = self.keys.iter().filter(|(key, _)| !stay.contains(key));
         let gone: Vec<_> = gone.map(|(_, name)| *name).collect();
         for name in gone {
-            self.end(name, now);
+            let lives = |entry: &Entry| !entry.inherited && !entry.leaving;
+            if self.entries.get(&name).is_some_and(lives) {
+                self.end(name, now);
+            }
         }
         for one in wanted {
-            self.keep(
-                one,
-                index(one.key.interface.as_deref().unwrap_or_default()),
-                now,
-            );
+            self.keep(one, now);
         }
         Ok(())
     }
 
-    fn keep(&mut self, wanted: &Wanted, interface: Option<u32>, now: Duration) {
+    /// A session with the same neighbour that goes by another way from now on: to
+    /// the neighbour it is the same one.
+    fn take_over(&mut self, key: &Key, stay: &HashSet<&Key>) {
+        if self.keys.contains_key(key) {
+            return;
+        }
+        let same = |other: &Key| other.hops() == key.hops() && !stay.contains(other);
+        let Some((before, name)) = self.with(key.remote).find(|(other, _)| same(other)) else {
+            return;
+        };
+        let before = before.clone();
+        self.keys.remove(&before);
+        self.keys.insert(key.clone(), name);
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.key = key.clone();
+            entry.interface = None;
+            entry.reported = None;
+        }
+        self.unused.push(name);
+        self.touched.insert(name);
+    }
+
+    /// The sessions with this neighbour.
+    fn with(&self, remote: IpAddr) -> impl Iterator<Item = (&Key, NonZeroU32)> {
+        let least = Key {
+            remote,
+            local: None,
+            interface: None,
+            multihop: false,
+        };
+        self.keys
+            .range(least..)
+            .take_while(move |(key, _)| key.remote == remote)
+            .map(|(key, name)| (key, *name))
+    }
+
+    fn keep(&mut self, wanted: &Wanted, now: Duration) {
         let interval = Duration::from_micros(wanted.interval.into());
         let config = SessionConfig {
             desired_min_tx: interval,
@@ -118,12 +177,9 @@ impl Table {
         if let Some(name) = self.keys.get(&wanted.key).copied() {
             if let Some(entry) = self.entries.get_mut(&name) {
                 entry.session.set_config(config);
-                entry.interface = interface;
-                if entry.leaving {
-                    entry.leaving = false;
-                    let change = entry.session.set_admin_down(false, now);
-                    entry.note(change, now);
-                }
+                entry.inherited = false;
+                // The other side is told of the end first.
+                entry.returns = entry.leaving;
             }
             self.reorder(name);
             return;
@@ -137,8 +193,10 @@ impl Table {
             changed: now,
             trouble: None,
             due: None,
-            interface,
+            interface: None,
             leaving: false,
+            returns: false,
+            inherited: false,
             reported: None,
         };
         self.entries.insert(name, entry);
@@ -150,6 +208,8 @@ impl Table {
     fn end(&mut self, name: NonZeroU32, now: Duration) {
         if let Some(entry) = self.entries.get_mut(&name) {
             entry.leaving = true;
+            entry.returns = false;
+            entry.inherited = false;
             let change = entry.session.set_admin_down(true, now);
             entry.note(change, now);
         }
@@ -186,19 +246,10 @@ impl Table {
                 .get(&name)
                 .is_some_and(|entry| entry.is_for(arrival))
                 .then_some(name),
-            None => {
-                let least = Key {
-                    remote: arrival.from,
-                    local: None,
-                    interface: None,
-                    multihop: false,
-                };
-                self.keys
-                    .range(least..)
-                    .take_while(|(key, _)| key.remote == arrival.from)
-                    .map(|(_, name)| *name)
-                    .find(|name| self.entries.get(name).is_some_and(|e| e.is_for(arrival)))
-            }
+            None => self
+                .with(arrival.from)
+                .map(|(_, name)| name)
+                .find(|name| self.entries.get(name).is_some_and(|e| e.is_for(arrival))),
         }
     }
 
@@ -207,8 +258,14 @@ impl Table {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Whose deadline has come: their timers, and what they send.
-    pub(super) fn tick(&mut self, now: Duration, mut send: impl FnMut(NonZeroU32, &Key, &Packet)) {
+    /// Whose deadline has come: their timers, unless something may lie unread
+    /// that they wait for, and what they send.
+    pub(super) fn tick(
+        &mut self,
+        now: Duration,
+        unread: bool,
+        mut send: impl FnMut(NonZeroU32, &Key, &Packet),
+    ) {
         let due: Vec<_> = self
             .order
             .iter()
@@ -219,16 +276,30 @@ impl Table {
             let Some(entry) = self.entries.get_mut(&name) else {
                 continue;
             };
-            let change = entry.session.handle_timeout(now);
-            entry.note(change, now);
+            if !unread {
+                let change = entry.session.handle_timeout(now);
+                entry.note(change, now);
+            }
             while let Some(packet) = entry.session.poll_transmit(now) {
                 send(name, &entry.key, &packet);
             }
             if entry.leaving && entry.session.finished() {
-                self.remove(name);
-            } else {
-                self.reorder(name);
+                if !entry.returns {
+                    self.remove(name);
+                    continue;
+                }
+                (entry.leaving, entry.returns) = (false, false);
+                let change = entry.session.set_admin_down(false, now);
+                entry.note(change, now);
             }
+            self.reorder(name);
+        }
+    }
+
+    /// The index of a session's interface, as its sender found it.
+    pub(super) fn set_interface(&mut self, name: NonZeroU32, index: Option<u32>) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.interface = index;
         }
     }
 
@@ -253,7 +324,8 @@ impl Table {
                 continue;
             }
             entry.reported = Some(status.clone());
-            status.since = u64::try_from((now - entry.changed).as_millis()).unwrap_or(u64::MAX);
+            status.since =
+                u64::try_from(now.saturating_sub(entry.changed).as_millis()).unwrap_or(u64::MAX);
             news.push(status);
         }
         news
@@ -270,6 +342,7 @@ impl Table {
     fn remove(&mut self, name: NonZeroU32) {
         if let Some(entry) = self.entries.remove(&name) {
             self.keys.remove(&entry.key);
+            self.unused.push(name);
             if let Some(due) = entry.due {
                 self.order.remove(&(due, name));
             }

@@ -44,7 +44,7 @@ impl Link {
     }
 
     fn want(&mut self, at: usize, wanted: &[Wanted]) {
-        self.tables[at].set(wanted, |_| Some(7), self.now).unwrap();
+        self.tables[at].set(wanted, self.now).unwrap();
     }
 
     fn run(&mut self, time: Duration) {
@@ -52,7 +52,7 @@ impl Link {
         while self.now < until {
             let mut flying = Vec::new();
             for at in 0..2 {
-                self.tables[at].tick(self.now, |_, key, packet| {
+                self.tables[at].tick(self.now, false, |_, key, packet| {
                     flying.push((at, key.clone(), *packet));
                 });
                 for status in self.tables[at].news(self.now) {
@@ -149,7 +149,7 @@ fn a_session_that_ends_is_no_failure_and_leaves_nothing() {
     link.want(0, &[]);
     link.run(100 * MS);
     link.want(0, std::slice::from_ref(&to_second));
-    link.run(3 * SECOND);
+    link.run(6 * SECOND);
     assert_eq!(link.status(0, &to_second).state, State::Up);
     assert_eq!(link.status(1, &to_first).failures, 0);
 }
@@ -164,14 +164,16 @@ fn a_packet_is_of_the_session_that_its_way_fits() {
         },
         ..wanted("fe80::1")
     };
-    let index = |name: &str| Some(if name == "a" { 1 } else { 2 });
-    table
-        .set(&[on("a"), on("b")], index, Duration::ZERO)
-        .unwrap();
+    table.set(&[on("a"), on("b")], Duration::ZERO).unwrap();
     let mut first = None;
-    table.tick(Duration::ZERO, |_, _, packet| {
+    let mut names = Vec::new();
+    table.tick(Duration::ZERO, false, |name, key, packet| {
         first = first.or(Some(*packet));
+        names.push((name, key.interface.as_deref() == Some("a")));
     });
+    for (name, is_a) in names {
+        table.set_interface(name, Some(if is_a { 1 } else { 2 }));
+    }
     let hello = Packet {
         your_discriminator: 0,
         my_discriminator: NonZeroU32::new(5).unwrap(),
@@ -225,12 +227,12 @@ fn more_sessions_than_can_be_kept_change_nothing() {
     let mut table = Table::new(4);
     let one = wanted("10.0.0.2");
     table
-        .set(std::slice::from_ref(&one), |_| None, Duration::ZERO)
+        .set(std::slice::from_ref(&one), Duration::ZERO)
         .unwrap();
     let many: Vec<_> = (0..=MOST)
         .map(|n| wanted(&format!("10.1.{}.{}", n / 256, n % 256)))
         .collect();
-    assert!(table.set(&many, |_| None, Duration::ZERO).is_err());
+    assert!(table.set(&many, Duration::ZERO).is_err());
     let left: Vec<_> = table
         .news(Duration::ZERO)
         .into_iter()
@@ -259,4 +261,51 @@ fn a_newer_or_older_build_is_understood() {
             sessions: vec![wanted("10.0.0.2")]
         }
     );
+}
+
+/// A daemon that comes back asks for one session after the other.
+#[test]
+fn what_a_former_daemon_wanted_stays_until_its_time_is_over() {
+    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
+    let mut link = Link::new();
+    link.want(0, std::slice::from_ref(&to_second));
+    link.want(1, std::slice::from_ref(&to_first));
+    link.run(SECOND);
+    link.tables[0].inherit();
+    link.want(0, &[wanted("10.0.0.9")]);
+    link.run(SECOND);
+    assert_eq!(link.status(0, &to_second).state, State::Up);
+    // Asked for again, it is like any other; not asked for, it ends.
+    link.want(0, std::slice::from_ref(&to_second));
+    link.tables[0].end_inherited(link.now);
+    link.run(SECOND);
+    assert_eq!(link.status(1, &to_first).state, State::Up);
+    link.tables[0].inherit();
+    link.tables[0].end_inherited(link.now);
+    link.run(6 * SECOND);
+    assert!(link.tables[0].is_empty());
+    let status = link.status(1, &to_first);
+    assert_eq!(
+        (status.loss, status.failures),
+        (Some(Loss::NeighborAdminDown), 0)
+    );
+}
+
+/// To the neighbour there is one session, whatever we call it.
+#[test]
+fn another_way_to_the_same_neighbour_is_the_same_session() {
+    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
+    let mut link = Link::new();
+    link.want(0, std::slice::from_ref(&to_second));
+    link.want(1, std::slice::from_ref(&to_first));
+    link.run(SECOND);
+    let before = link.status(0, &to_second).local_discriminator;
+    let mut from = to_second.clone();
+    from.key.local = Some("10.0.0.1".parse().unwrap());
+    link.want(0, std::slice::from_ref(&from));
+    link.run(6 * SECOND);
+    let status = link.status(0, &from);
+    assert_eq!(status.local_discriminator, before);
+    assert_eq!((status.state, status.failures), (State::Up, 0));
+    assert_eq!(link.status(1, &to_first).failures, 0);
 }

@@ -252,12 +252,13 @@ impl PeerTask {
         tokio::select! {
             biased;
             command = self.commands.recv() => Wake::Command(command),
+            // Before what lies in the sockets: that may take long.
+            () = path_changed(self.bfd.as_mut()) => Wake::Path,
             index = poll_fn(|cx| poll_connections(connections, cx)) => index.map_or(Wake::Turn, Wake::Readable),
             result = dialed(self.dialing.as_ref()) => Wake::Dialed(result),
             () = changed(port) => Wake::Turn,
             () = sought(self.discovery.as_deref()) => Wake::Neighbour,
             Some(_) = self.lingering.join_next() => Wake::Turn,
-            () = path_changed(self.bfd.as_mut()) => Wake::Path,
             () = timer => Wake::Turn,
         }
     }
@@ -446,6 +447,8 @@ impl PeerTask {
             remote,
             link,
         });
+        // It is known now whether the neighbour is on a link of ours.
+        self.watch_path();
     }
 
     fn went_down(&mut self) {

@@ -49,12 +49,7 @@ impl PeerTask {
             PeerName::Interface(interface) => Some(interface.to_string()),
             PeerName::Address(_) => settings.config.local_interface.clone(),
         };
-        let afar = || {
-            let far = !settings.config.external
-                && interface.is_none()
-                && !self.context.interfaces.is_beside(settings.address);
-            far || !settings.on_link()
-        };
+        let afar = || !settings.on_link() || (interface.is_none() && self.is_afar());
         Some(Wanted {
             key: Key {
                 remote: settings.address,
@@ -65,6 +60,19 @@ impl PeerTask {
             interval: u32::try_from(config.interval.as_micros()).unwrap_or(u32::MAX),
             multiplier: config.multiplier,
         })
+    }
+
+    /// Whether an internal neighbour is beyond a router. The session knows; without
+    /// one the answer stays what it was, since addresses come and go.
+    fn is_afar(&self) -> bool {
+        if self.settings.config.external {
+            return false;
+        }
+        match (&self.up, &self.bfd) {
+            (Some(up), _) => up.link.is_none(),
+            (None, Some(watched)) => watched.wanted.key.multihop,
+            (None, None) => !self.context.interfaces.is_beside(self.settings.address),
+        }
     }
 
     /// Takes in what BFD says; a path that was lost ends the session. A path
