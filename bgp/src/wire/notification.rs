@@ -299,6 +299,13 @@ impl fmt::Display for Notification {
             None if self.subcode != 0 => write!(f, "/subcode {}", self.subcode)?,
             None => {}
         }
+        // A hard reset says what it is about within (RFC 8538 §3.1).
+        if let (code::CEASE, cease::HARD_RESET, [code, subcode, ..]) =
+            (self.code, self.subcode, &*self.data)
+            && let Some(name) = Notification::new(*code, *subcode).subcode_name()
+        {
+            write!(f, " ({name})")?;
+        }
         if let Some((family, max)) = self.prefix_limit() {
             return write!(f, ": {family}, limit {max}");
         }
