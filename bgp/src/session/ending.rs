@@ -171,7 +171,12 @@ impl Session {
     ) {
         let (origin, notification, text) = match ending {
             Ending::Send(n) => (ErrorOrigin::Sent, Some(n.clone()), n.to_string()),
-            Ending::Received(n) => (ErrorOrigin::Received, Some(n.clone()), n.to_string()),
+            Ending::Received(n) => {
+                // What it is about, not that nothing is to be kept.
+                let n = n.within().unwrap_or_else(|| n.clone());
+                let text = n.to_string();
+                (ErrorOrigin::Received, Some(n), text)
+            }
             Ending::Closed(why) | Ending::Lost(why) => (ErrorOrigin::Transport, None, why.clone()),
             Ending::Replaced => {
                 let text = DownReason::PeerRestarted.to_string();

@@ -163,6 +163,18 @@ impl Notification {
         Some(printable(text))
     }
 
+    /// The message within, where this is a hard reset (RFC 8538 §3.1).
+    pub fn within(&self) -> Option<Notification> {
+        match (self.code, self.subcode, &*self.data) {
+            (code::CEASE, cease::HARD_RESET, [code, subcode, data @ ..]) => Some(Notification {
+                code: *code,
+                subcode: *subcode,
+                data: self.data.slice_ref(data),
+            }),
+            _ => None,
+        }
+    }
+
     fn words(&self) -> Option<&[u8]> {
         let (code, subcode, data) = match (self.code, self.subcode, &*self.data) {
             (code::CEASE, cease::HARD_RESET, [code, subcode, data @ ..]) => (*code, *subcode, data),
@@ -300,11 +312,8 @@ impl fmt::Display for Notification {
             None => {}
         }
         // A hard reset says what it is about within (RFC 8538 §3.1).
-        if let (code::CEASE, cease::HARD_RESET, [code, subcode, ..]) =
-            (self.code, self.subcode, &*self.data)
-            && let Some(name) = Notification::new(*code, *subcode).subcode_name()
-        {
-            write!(f, " ({name})")?;
+        if let Some(within) = self.within() {
+            return write!(f, ", {within}");
         }
         if let Some((family, max)) = self.prefix_limit() {
             return write!(f, ": {family}, limit {max}");

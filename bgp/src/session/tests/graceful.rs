@@ -274,3 +274,25 @@ fn a_peer_that_is_stopped_while_it_is_away_is_not_waited_for() {
     assert_eq!(expired(&lone.actions()), [V4]);
     assert_eq!(lone.session.next_deadline(), None);
 }
+
+#[test]
+fn a_hard_reset_is_reported_as_what_it_is_about() {
+    let (mut lone, conn) = up(helper(true), &restarter(true, true));
+    lone.frame(
+        conn,
+        raw(
+            MessageType::Notification,
+            &[6, 9, 6, 1, 0, 1, 1, 0, 0, 0, 2],
+        ),
+    );
+    let actions = lone.actions();
+    assert_eq!(kept(&actions), NONE);
+    let error = lone.session.last_error().unwrap();
+    let code = error.notification.as_ref().map(|n| (n.code, n.subcode));
+    assert_eq!(code, Some((6, cease::MAX_PREFIXES)));
+    assert!(error.text.ends_with("ipv4-unicast, limit 2"), "{error}");
+    let [DownReason::Received(whole)] = &downs(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(whole.subcode, cease::HARD_RESET);
+}
