@@ -158,12 +158,15 @@ impl Lab {
         let config = self.dir.join(format!("{}.toml", node.name));
         let socket = socket(&self.dir, &node.name);
         fs::write(&config, node.configuration(reflector, &socket))?;
+        // Each daemon one of its own, which it keeps others out of.
+        let state = self.dir.join(format!("{}.state", node.name));
+        fs::create_dir(&state)?;
         let log = File::create(self.dir.join(format!("{}.log", node.name)))?;
         let child = command_in(&node.name, &godwitd()?)
             .arg("-c")
             .arg(&config)
             .arg("--state-dir")
-            .arg(&self.dir)
+            .arg(&state)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
