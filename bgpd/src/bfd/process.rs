@@ -2,7 +2,6 @@
 //! timers run, sends, and tells the daemon.
 
 use std::future::{pending, poll_fn};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -118,7 +117,7 @@ impl Process {
             }
         }
         Ok(Process {
-            table: Table::new(RandomState::new().hash_one(std::process::id())),
+            table: Table::default(),
             senders: Senders::default(),
             sockets,
             listener: listen_for_daemon(&options.socket)?,

@@ -1,6 +1,7 @@
 //! All sessions: who is who, and who is due next. No sockets, no clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -36,7 +37,7 @@ struct Entry {
 }
 
 /// The sessions of the process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Table {
     entries: HashMap<NonZeroU32, Entry>,
     /// Also of those that are leaving. Ordered by the other end's address first.
@@ -46,7 +47,9 @@ pub(super) struct Table {
     order: BTreeSet<(Duration, NonZeroU32)>,
     /// Whose sockets are of no use any more.
     unused: Vec<NonZeroU32>,
-    seed: u64,
+    /// For discriminators and jitter.
+    random: RandomState,
+    drawn: u64,
 }
 
 /// Where a packet came from.
@@ -59,19 +62,6 @@ pub(super) struct Arrival {
 }
 
 impl Table {
-    /// `seed` makes discriminators and jitter: random, so that a restarted
-    /// process does not take the names of its former sessions.
-    pub(super) fn new(seed: u64) -> Self {
-        Table {
-            entries: HashMap::new(),
-            keys: BTreeMap::new(),
-            touched: HashSet::new(),
-            order: BTreeSet::new(),
-            unused: Vec::new(),
-            seed,
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -379,13 +369,11 @@ impl Table {
         }
     }
 
-    /// splitmix64.
+    /// Unlike those of a process before, so that a restarted one does not take
+    /// the names of its former sessions.
     fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.drawn += 1;
+        self.random.hash_one(self.drawn)
     }
 }
 

@@ -36,11 +36,21 @@ struct Link {
 impl Link {
     fn new() -> Self {
         Link {
-            tables: [Table::new(1), Table::new(2)],
+            tables: [Table::default(), Table::default()],
             now: Duration::ZERO,
             cut: false,
             status: Default::default(),
         }
+    }
+
+    /// Each wants the other, and has had a second for it.
+    fn up() -> (Self, Wanted, Wanted) {
+        let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
+        let mut link = Link::new();
+        link.want(0, std::slice::from_ref(&to_second));
+        link.want(1, std::slice::from_ref(&to_first));
+        link.run(SECOND);
+        (link, to_second, to_first)
     }
 
     fn want(&mut self, at: usize, wanted: &[Wanted]) {
@@ -82,11 +92,7 @@ impl Link {
 
 #[test]
 fn sessions_come_up_go_down_and_are_told_of() {
-    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
-    let mut link = Link::new();
-    link.want(0, std::slice::from_ref(&to_second));
-    link.want(1, std::slice::from_ref(&to_first));
-    link.run(SECOND);
+    let (mut link, to_second, _) = Link::up();
     let status = link.status(0, &to_second);
     assert_eq!((status.state, status.failures), (State::Up, 0));
     assert_eq!(status.detection_time, 150_000);
@@ -106,11 +112,7 @@ fn sessions_come_up_go_down_and_are_told_of() {
 
 #[test]
 fn what_is_wanted_again_is_not_disturbed() {
-    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
-    let mut link = Link::new();
-    link.want(0, std::slice::from_ref(&to_second));
-    link.want(1, std::slice::from_ref(&to_first));
-    link.run(SECOND);
+    let (mut link, to_second, _) = Link::up();
     let before = link.status(0, &to_second).local_discriminator;
     link.want(0, &[wanted("10.0.0.9"), to_second.clone()]);
     let slower = Wanted {
@@ -128,11 +130,7 @@ fn what_is_wanted_again_is_not_disturbed() {
 
 #[test]
 fn a_session_that_ends_is_no_failure_and_leaves_nothing() {
-    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
-    let mut link = Link::new();
-    link.want(0, std::slice::from_ref(&to_second));
-    link.want(1, std::slice::from_ref(&to_first));
-    link.run(SECOND);
+    let (mut link, to_second, to_first) = Link::up();
     link.want(0, &[]);
     link.run(10 * SECOND);
     assert!(link.tables[0].is_empty());
@@ -156,7 +154,7 @@ fn a_session_that_ends_is_no_failure_and_leaves_nothing() {
 
 #[test]
 fn a_packet_is_of_the_session_that_its_way_fits() {
-    let mut table = Table::new(3);
+    let mut table = Table::default();
     let on = |interface: &str| Wanted {
         key: Key {
             interface: Some(interface.to_owned()),
@@ -224,7 +222,7 @@ fn a_packet_is_of_the_session_that_its_way_fits() {
 
 #[test]
 fn more_sessions_than_can_be_kept_change_nothing() {
-    let mut table = Table::new(4);
+    let mut table = Table::default();
     let one = wanted("10.0.0.2");
     table
         .set(std::slice::from_ref(&one), Duration::ZERO)
@@ -266,11 +264,7 @@ fn a_newer_or_older_build_is_understood() {
 /// A daemon that comes back asks for one session after the other.
 #[test]
 fn what_a_former_daemon_wanted_stays_until_its_time_is_over() {
-    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
-    let mut link = Link::new();
-    link.want(0, std::slice::from_ref(&to_second));
-    link.want(1, std::slice::from_ref(&to_first));
-    link.run(SECOND);
+    let (mut link, to_second, to_first) = Link::up();
     link.tables[0].inherit();
     link.want(0, &[wanted("10.0.0.9")]);
     link.run(SECOND);
@@ -294,13 +288,9 @@ fn what_a_former_daemon_wanted_stays_until_its_time_is_over() {
 /// To the neighbour there is one session, whatever we call it.
 #[test]
 fn another_way_to_the_same_neighbour_is_the_same_session() {
-    let (to_second, to_first) = (wanted("10.0.0.2"), wanted("10.0.0.1"));
-    let mut link = Link::new();
-    link.want(0, std::slice::from_ref(&to_second));
-    link.want(1, std::slice::from_ref(&to_first));
-    link.run(SECOND);
+    let (mut link, to_second, to_first) = Link::up();
     let before = link.status(0, &to_second).local_discriminator;
-    let mut from = to_second.clone();
+    let mut from = to_second;
     from.key.local = Some("10.0.0.1".parse().unwrap());
     link.want(0, std::slice::from_ref(&from));
     link.run(6 * SECOND);
